@@ -1,0 +1,1 @@
+"""Benchmarks: rates as ratios within one run, never as tests."""

@@ -1,0 +1,75 @@
+"""How fast one worker process drains no-op jobs from PostgreSQL, beside the raw yardstick in the same run.
+
+The server keeps its production durability (fsync and synchronous_commit on); results are kept; a real queue_runner
+with one worker process does the work, logging each job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from statistics import median
+
+import psycopg
+
+from bench.raw import drain_raw
+from bench.servers import fresh_database
+
+__all__ = ["measure_drain"]
+
+ARGUMENTS: tuple[list[object], dict[str, object]] = ([1, "two"], {"three": 3})
+PATIENCE = 120.0
+
+
+def measure_drain(jobs: int, rounds: int) -> None:
+    """Print both rates, their medians and the ratio."""
+    ours, raw = [], []
+    for number in range(1, rounds + 1):
+        with fresh_database("dlq_bench_raw") as url:
+            raw.append(drain_raw(url, jobs, json.dumps(ARGUMENTS)))
+        with fresh_database("dlq_bench") as url:
+            ours.append(_drain(url, jobs))
+        print(f"round {number}: DLQ {ours[-1]:>7,.0f} jobs/s   raw {raw[-1]:>7,.0f} jobs/s", flush=True)
+    ratio = median(ours) / median(raw)
+    print(f"median:  DLQ {median(ours):>7,.0f} jobs/s   raw {median(raw):>7,.0f} jobs/s   ratio {ratio:.2f}")
+
+
+def _drain(url: str, jobs: int) -> float:
+    environment = os.environ | {"DLQ_BENCH_DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "bench.settings"}
+    for command in (["-m", "django", "migrate", "-v0"], ["-m", "bench.fill", str(jobs)]):
+        subprocess.run([sys.executable, *command], env=environment, check=True)
+    with tempfile.TemporaryFile() as log:
+        runner = subprocess.Popen(
+            [sys.executable, "-m", "django", "queue_runner"], env=environment, stdout=log, stderr=log
+        )
+        try:
+            _wait_until_drained(url)
+        finally:
+            runner.send_signal(signal.SIGTERM)
+            runner.wait()
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT count(*), extract(epoch FROM max(finished_at) - min(started_at)) FROM dlq_job WHERE state = 5"
+        ).fetchone()
+    assert row is not None
+    done, seconds = row
+    if done != jobs:
+        raise SystemExit(f"{jobs - done} of {jobs} jobs did not succeed.")
+    return float(done) / float(seconds)
+
+
+def _wait_until_drained(url: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    with psycopg.connect(url, autocommit=True) as connection:
+        while True:
+            row = connection.execute("SELECT EXISTS (SELECT FROM dlq_live)").fetchone()
+            if row == (False,):
+                return
+            if time.monotonic() > deadline:
+                raise SystemExit(f"The queue is not empty after {PATIENCE:g} s.")
+            time.sleep(0.05)

@@ -1,0 +1,18 @@
+"""Settings of the site whose jobs are measured: production's defaults, one worker process."""
+
+import os
+
+from bench.servers import database
+
+SECRET_KEY = "for benchmarks only"
+USE_TZ = True
+INSTALLED_APPS = ["dlq", "dlq_db", "bench"]
+DATABASES = {"default": database(os.environ["DLQ_BENCH_DATABASE_URL"])}
+TASKS = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend"}}
+DLQ_WORKERS = {"*": 1}
+# Each job is logged, as in production; the lines go to a file.
+LOGGING = {
+    "version": 1,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"dlq": {"handlers": ["console"], "level": "INFO"}},
+}

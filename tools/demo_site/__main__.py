@@ -1,0 +1,184 @@
+"""Migrate, start a runner, give it every file of the installed Django to measure, show what comes of it, stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import django
+from django.core.management import call_command
+
+from dlq import queue_backend
+
+PATIENCE = 60.0
+"""Seconds until the demo gives up on its jobs."""
+BATCH = 500
+EVERY_TENTH = 10
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./tools/demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave the runner working until Ctrl-C")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    began = time.monotonic()
+    folder = Path(os.environ["DLQ_DEMO_FOLDER"])
+    django.setup()
+    call_command("migrate", verbosity=0)
+    with runner(folder / "runner.log") as process:
+        print(f"queue_runner is up (pid {process.pid}); its log is {folder / 'runner.log'}")
+        files = sources()
+        jobs = enqueue(files)
+        extras = enqueue_extras()
+        show_progress(len(jobs) + len(extras), [*jobs, *extras])
+        report_extras(*queue_backend().get_results(extras))
+        show_summary(summary_of(jobs), len(files))
+        print(f"\n{len(jobs) + len(extras) + 1:,} jobs in {time.monotonic() - began:.1f} s.")
+        if options.keep:
+            print("The runner goes on; Ctrl-C stops it.")
+            wait_for_interrupt(process)
+    print(
+        "The runner has stopped cleanly."
+        if process.returncode == 0
+        else f"The runner exited with {process.returncode}."
+    )
+    return process.returncode
+
+
+@contextmanager
+def runner(log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real ``queue_runner``, as a user would start it; ended with SIGTERM, as a platform would."""
+    with log.open("wb") as output:
+        # A group of its own: Ctrl-C is for the demo, which then stops the runner in its turn.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "django", "queue_runner"],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def sources() -> list[Path]:
+    """Every Python file of the installed Django."""
+    return sorted(Path(django.__file__).parent.rglob("*.py"))
+
+
+def enqueue(files: list[Path]) -> list[str]:
+    """One job for each file, every tenth as a coroutine; returns their ids."""
+    from demo_site.tasks import measure, measure_async
+
+    root = Path(django.__file__).parent
+    calls: list[Any] = [
+        (measure_async if number % EVERY_TENTH == 0 else measure, [str(path), package(path, root)], {})
+        for number, path in enumerate(files)
+    ]
+    ids = []
+    for first in range(0, len(calls), BATCH):
+        ids += [result.id for result in queue_backend().enqueue_many(calls[first : first + BATCH])]
+    print(f"Enqueued {len(ids):,} jobs: one for each .py file of Django {django.get_version()}.")
+    return ids
+
+
+def package(path: Path, root: Path) -> str:
+    """``django.db`` for everything below that folder."""
+    parts = path.relative_to(root).parts
+    return f"django.{parts[0]}" if len(parts) > 1 else "django"
+
+
+def enqueue_extras() -> list[str]:
+    """A job that fails twice, and one that is scheduled two seconds ahead."""
+    from datetime import timedelta
+
+    from demo_site.tasks import on_time, third_time_lucky
+
+    return [third_time_lucky.enqueue().id, on_time.using(run_after=timedelta(seconds=2)).enqueue().id]
+
+
+def show_progress(total: int, ids: list[str]) -> None:
+    """Count finished jobs until all are."""
+    deadline = time.monotonic() + PATIENCE
+    finished, shown = 0, -1
+    while finished < total:
+        if time.monotonic() > deadline:
+            raise SystemExit(
+                f"Only {finished:,} of {total:,} jobs finished in {PATIENCE:g} s; see the runner's log."
+            )
+        finished = sum(
+            count
+            for counts in queue_backend().inspector.counts()
+            for state, count in counts.states.items()
+            if state.status in ("SUCCESSFUL", "FAILED")
+        )
+        if finished != shown:
+            bar = "█" * (40 * finished // total)
+            print(
+                f"\r  {bar:<40} {finished:>6,} of {total:,}",
+                end="" if sys.stdout.isatty() else "\n",
+                flush=True,
+            )
+            shown = finished
+        time.sleep(0.2)
+    print()
+
+
+def report_extras(lucky: Any, scheduled: Any) -> None:
+    """Show what the two other jobs left behind."""
+    waited = (scheduled.started_at - scheduled.enqueued_at).total_seconds()
+    print(
+        f"third_time_lucky took {lucky.attempts} attempts; the store kept the tracebacks of {len(lucky.errors)}:"
+    )
+    print(f"    {lucky.errors[0].traceback.strip().splitlines()[-1]}")
+    print(f"on_time was enqueued 2 s ahead and started after {waited:.1f} s.")
+
+
+def summary_of(jobs: list[str]) -> list[dict[str, Any]]:
+    """Have a job sum up the others, and wait for it."""
+    from demo_site.tasks import summarise
+
+    result = summarise.enqueue(jobs)
+    deadline = time.monotonic() + PATIENCE
+    while not result.is_finished and time.monotonic() < deadline:
+        time.sleep(0.05)
+        result.refresh()
+    if result.errors:
+        raise SystemExit(result.errors[-1].traceback)
+    return result.return_value
+
+
+def show_summary(rows: list[dict[str, Any]], expected: int) -> None:
+    """The table, its totals, and whether they are right."""
+    print(f"\n  {'package':<22}{'files':>8}{'lines':>10}{'definitions':>13}  longest function")
+    for row in rows:
+        print(
+            f"  {row['package']:<22}{row['files']:>8,}{row['lines']:>10,}{row['definitions']:>13,}"
+            f"  {row['where']} ({row['longest']} lines)"
+        )
+    files, lines, definitions = (sum(row[name] for row in rows) for name in ("files", "lines", "definitions"))
+    print(f"  {'together':<22}{files:>8,}{lines:>10,}{definitions:>13,}")
+    if files != expected:
+        raise SystemExit(f"{expected:,} files were enqueued, and {files:,} counted.")
+
+
+def wait_for_interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Sleep until Ctrl-C, or until the runner ends by itself."""
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What the demo runs: one job measures one Python file; others show what else a job can do."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from django.tasks import TaskContext
+
+from dlq import queue_backend, task
+
+Measure = dict[str, Any]
+
+
+@task(queue="files")
+def measure(path: str, package: str) -> Measure:
+    """Parse a file and measure it."""
+    return _measured(path, package)
+
+
+@task(queue="coroutines")
+async def measure_async(path: str, package: str) -> Measure:
+    """The same as a coroutine: many of these run at a time in one process."""
+    return await asyncio.to_thread(_measured, path, package)
+
+
+@task(queue="files", takes_context=True, max_attempts=3, backoff=0.2)
+def third_time_lucky(context: TaskContext[..., int]) -> int:
+    """Fails twice; the store keeps both tracebacks."""
+    if context.attempt < 3:
+        raise ConnectionError(f"attempt {context.attempt} of 3 finds nobody at home")
+    return int(context.attempt)
+
+
+@task(queue="files", priority=10)
+def on_time() -> str:
+    """Enqueued to run two seconds later."""
+    return "on time"
+
+
+@task(queue="summary")
+def summarise(job_ids: list[str]) -> list[Measure]:
+    """Sum up the results of the other jobs by package."""
+    rows: dict[str, Measure] = defaultdict(
+        lambda: {"files": 0, "lines": 0, "definitions": 0, "longest": 0, "where": ""}
+    )
+    seen = set()
+    for result in queue_backend().get_results(job_ids):
+        found = result.return_value
+        if found["path"] in seen:
+            raise RuntimeError(f"{found['path']} was counted twice")
+        seen.add(found["path"])
+        row = rows[found["package"]]
+        row["files"] += 1
+        row["lines"] += found["lines"]
+        row["definitions"] += found["definitions"]
+        if (found["longest"], found["where"]) > (row["longest"], row["where"]):
+            row["longest"], row["where"] = found["longest"], found["where"]
+    return [{"package": package, **rows[package]} for package in sorted(rows)]
+
+
+def _measured(path: str, package: str) -> Measure:
+    text = Path(path).read_text(encoding="utf-8")
+    definitions = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
+    functions = [node for node in definitions if not isinstance(node, ast.ClassDef)]
+    lengths = [((node.end_lineno or node.lineno) - node.lineno + 1, node.name) for node in functions]
+    longest, where = max(lengths, default=(0, ""))
+    return {
+        "path": path,
+        "package": package,
+        "lines": text.count("\n"),
+        "definitions": len(definitions),
+        "longest": longest,
+        "where": where,
+    }

