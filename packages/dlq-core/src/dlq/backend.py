@@ -1,0 +1,323 @@
+"""``QueueBackend``: the client side of every backend. A storage package only names its store."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, ClassVar
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.core import checks
+from django.db import connections, transaction
+from django.tasks import task_backends
+from django.tasks.backends.base import BaseTaskBackend
+from django.tasks.base import Task as DjangoTask
+from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
+from django.tasks.signals import task_enqueued
+from django.utils import timezone
+
+from dlq import payload
+from dlq.conf import BackendOptions
+from dlq.errors import ConfigError, EnqueueError, StoreError, TaskRefused, UnknownTask
+from dlq.job import NewJob, new_job_id
+from dlq.result import TaskResult, imported_task, result_of
+from dlq.selectors import QUEUE_NAMES, is_queue_name
+from dlq.states import State
+from dlq.store.base import Store
+from dlq.store.inspector import Inspector
+from dlq.store.instrumented import InstrumentedStore
+from dlq.store.memory import MemoryInspector, MemoryStore
+from dlq.task import Task, overrides_of
+
+__all__ = ["Call", "MemoryBackend", "QueueBackend", "queue_backend"]
+
+LONGEST_PATH = 255
+"""Characters of a task's dotted path that every store can hold."""
+
+type Call = tuple[DjangoTask[..., Any], Sequence[Any], Mapping[str, Any]]
+"""A task with the positional and keyword arguments of one job."""
+
+
+class QueueBackend(BaseTaskBackend):
+    """Validates, serialises and stores jobs, and reads their results.
+
+    A storage package derives from it and says which store, inspector and options class it has.
+    """
+
+    task_class = Task
+    options_class: ClassVar[type[BackendOptions]] = BackendOptions
+
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = True
+    supports_priority = True
+
+    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+        """Called by Django for every thread: cheap, and never raises for wrong options; ``check`` names them."""
+        # Django's own default allows the queue "default" alone, and would refuse queue="email".
+        super().__init__(alias, {"QUEUES": [], **params})
+
+    # --- What a storage package provides ---
+
+    @abstractmethod
+    def make_store(self) -> Store:
+        """The store of this backend."""
+
+    @abstractmethod
+    def make_inspector(self) -> Inspector:
+        """Reads the same store."""
+
+    # --- The parts ---
+
+    @cached_property
+    def config(self) -> Any:
+        """The checked ``OPTIONS``, an instance of ``options_class``.
+
+        Raises ConfigError.
+        """
+        try:
+            return self.options_class.parse(self.options)
+        except ConfigError as error:
+            raise ConfigError(f'TASKS["{self.alias}"]: {error}') from None
+
+    @cached_property
+    def store(self) -> InstrumentedStore:
+        """The store behind its one door."""
+        return InstrumentedStore(self.make_store())
+
+    @cached_property
+    def inspector(self) -> Inspector:
+        """Lists and counts what is in the store."""
+        return self.make_inspector()
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Django's system checks for this alias."""
+        try:
+            _ = self.config
+        except ConfigError as error:
+            return [
+                checks.Error(
+                    str(error), hint="See the reference of OPTIONS in the documentation.", id="dlq.E002"
+                )
+            ]
+        return []
+
+    # --- Enqueue ---
+
+    def enqueue(  # type: ignore[override]  # what comes back is more than the stubs promise, and less generic
+        self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> TaskResult[..., Any]:
+        """Enqueue one job. See ``enqueue_many``."""
+        return self.enqueue_many([(task, args, kwargs)])[0]
+
+    def enqueue_many(self, calls: Iterable[Call]) -> list[TaskResult[..., Any]]:
+        """Enqueue jobs, all of them or none; returns their results in the same order.
+
+        On the database that holds the jobs, they are part of the caller's open transaction. Inside a
+        transaction elsewhere they are sent when it commits, unless ``enqueue_on_commit`` says otherwise;
+        their ids are known at once.
+
+        Raises EnqueueError; nothing is stored then.
+        """
+        prepared = [self._prepare(*call) for call in calls]
+        batches = self._by_transaction(prepared)
+        # First: when the store refuses these, the others must not be sent either.
+        if now := batches.pop(None, None):
+            self._send(now)
+        for using, batch in batches.items():
+            transaction.on_commit(_SendOnCommit(self, batch), using=using)
+        return [result for _, result in prepared]
+
+    async def aenqueue_many(self, calls: Iterable[Call]) -> list[TaskResult[..., Any]]:
+        """``enqueue_many`` for coroutines."""
+        return await sync_to_async(self.enqueue_many, thread_sensitive=True)(calls)
+
+    def _prepare(
+        self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> _Prepared:
+        self._refuse_invalid(task)
+        declared = _declared(task)
+        text, args, kwargs = payload.encode(args, kwargs, limit=self.config.max_payload)
+        job = NewJob(
+            id=new_job_id(),
+            task=task.module_path,
+            queue=task.queue_name,
+            priority=int(task.priority),  # Django lets 3.0 and True pass
+            payload=text,
+            run_after=_aware(task.run_after),
+            max_attempts=(task.max_attempts if isinstance(task, Task) else None) or 1,
+            max_interruptions=self.config.max_interruptions,
+            overrides=overrides_of(task, declared),
+        )
+        result: TaskResult[..., Any] = TaskResult(
+            task=task,
+            id=str(job.id),
+            status=State.READY.status,
+            enqueued_at=None,
+            started_at=None,
+            finished_at=None,
+            last_attempted_at=None,
+            args=args,
+            kwargs=kwargs,
+            backend=self.alias,
+            errors=[],
+            worker_ids=[],
+        )
+        return job, result
+
+    def _refuse_invalid(self, task: DjangoTask[..., Any]) -> None:
+        try:
+            self.validate_task(task)
+        except InvalidTask as error:
+            raise TaskRefused(f"{error} (task {task.module_path}, backend {self.alias!r})") from error
+        if not is_queue_name(task.queue_name):
+            raise TaskRefused(f"{task.module_path}: queue_name={task.queue_name!r} must be {QUEUE_NAMES}.")
+        if len(task.module_path) > LONGEST_PATH:
+            raise TaskRefused(f"The path {task.module_path!r} is longer than {LONGEST_PATH} characters.")
+
+    def _by_transaction(self, prepared: list[_Prepared]) -> dict[str | None, list[_Prepared]]:
+        """Which jobs wait for the commit on which database; None for those that are sent now."""
+        open_elsewhere = self._open_transaction()
+        batches: dict[str | None, list[_Prepared]] = {}
+        for job, result in prepared:
+            waits = result.task.enqueue_on_commit if isinstance(result.task, Task) else None
+            if waits is None:
+                waits = self.config.enqueue_on_commit
+            batches.setdefault(open_elsewhere if waits else None, []).append((job, result))
+        return batches
+
+    def _open_transaction(self) -> str | None:
+        """The database whose open transaction an enqueue should wait for; None when there is none to wait for."""
+        opened = [c.alias for c in connections.all(initialized_only=True) if c.in_atomic_block]
+        if not opened or self.store.database in opened:
+            return None
+        return "default" if "default" in opened else opened[0]
+
+    def _send(self, batch: list[_Prepared]) -> None:
+        try:
+            enqueued_at = self.store.enqueue([job for job, _ in batch])
+        except StoreError as error:
+            raise EnqueueError(f"Nothing was enqueued: {error}") from error
+        for job, result in batch:
+            state = (
+                State.SCHEDULED if job.run_after is not None and job.run_after > enqueued_at else State.READY
+            )
+            object.__setattr__(result, "enqueued_at", enqueued_at)
+            object.__setattr__(result, "state", state)
+            task_enqueued.send(type(self), task_result=result)
+
+    # --- Results ---
+
+    def get_result(self, result_id: str) -> TaskResult[..., Any]:
+        """The result of one job.
+
+        Raises TaskResultDoesNotExist when there is no such job, or not yet because it is sent on commit.
+        """
+        found = self.get_results([result_id])
+        if not found:
+            raise TaskResultDoesNotExist(_why_missing(result_id))
+        return found[0]
+
+    def get_results(self, result_ids: Collection[str]) -> list[TaskResult[..., Any]]:
+        """The results of those jobs that exist, in the order of the ids given.
+
+        Raises TaskResultDoesNotExist when the task of one of them cannot be imported here.
+        """
+        ids = [id for id in map(_parse_id, result_ids) if id is not None]
+        records = {record.id: record for record in self.store.get(ids)}
+        return [self._result(records[id]) for id in ids if id in records]
+
+    def _result(self, record: Any) -> TaskResult[..., Any]:
+        try:
+            return result_of(record, self.alias)
+        except UnknownTask as error:
+            raise TaskResultDoesNotExist(
+                f"The job {record.id} exists, but its task does not: {error}"
+            ) from error
+
+
+def queue_backend(alias: str = "default") -> QueueBackend:
+    """The backend of DLQ behind an alias of ``TASKS``.
+
+    Raises ConfigError when the alias has a backend of another kind, InvalidTaskBackend when it has none.
+    """
+    backend = task_backends[alias]
+    if not isinstance(backend, QueueBackend):
+        raise ConfigError(f"TASKS[{alias!r}] is a {type(backend).__qualname__}, not a backend of DLQ.")
+    return backend
+
+
+type _Prepared = tuple[NewJob, TaskResult[..., Any]]
+
+
+class _SendOnCommit:
+    """Sends jobs when a transaction commits; until then, the one place that knows their ids."""
+
+    def __init__(self, backend: QueueBackend, batch: list[_Prepared]) -> None:
+        self._backend = backend
+        self._batch = batch
+        self.ids = {result.id for _, result in batch}
+
+    def __call__(self) -> None:
+        self._backend._send(self._batch)
+
+
+def _why_missing(result_id: str) -> str:
+    for connection in connections.all(initialized_only=True):
+        for _, hook, *_ in connection.run_on_commit:
+            if isinstance(hook, _SendOnCommit) and result_id in hook.ids:
+                return (
+                    f"The job {result_id} is sent when the open transaction on {connection.alias!r} commits."
+                )
+    return f"There is no job {result_id}: it never existed, was rolled back, or its retention is over."
+
+
+def _parse_id(result_id: str) -> UUID | None:
+    try:
+        return UUID(str(result_id))
+    except ValueError:
+        return None
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """Where ``USE_TZ`` is off, times are naive and mean the site's time zone."""
+    if moment is None or timezone.is_aware(moment):
+        return moment
+    return timezone.make_aware(moment, timezone.get_default_timezone())
+
+
+def _declared(task: DjangoTask[..., Any]) -> DjangoTask[..., Any]:
+    """The task that workers will find under the same path.
+
+    Raises TaskRefused when they would find something else: the job could never run.
+    """
+    path = task.module_path
+    try:
+        if task.func.__module__ == "__main__":
+            raise UnknownTask(f"The task {path!r} lives in a script or shell, which workers cannot import.")
+        declared = imported_task(path)
+    except UnknownTask as error:
+        raise TaskRefused(f"{error} Define it at the top level of a module that workers import.") from None
+    if declared.func is not task.func:
+        raise TaskRefused(
+            f"{path!r} names another task than the one enqueued. Give each task of a module a name of its own."
+        )
+    return declared
+
+
+_memory_stores: dict[str, MemoryStore] = {}
+
+
+class MemoryBackend(QueueBackend):
+    """Jobs in the memory of this process, for tests: nothing survives it, and no other process sees them."""
+
+    def make_store(self) -> MemoryStore:
+        """The store of this alias, shared by the threads of the process."""
+        return _memory_stores.setdefault(self.alias, MemoryStore(self.alias))
+
+    def make_inspector(self) -> MemoryInspector:
+        """Reads the same store."""
+        return MemoryInspector(self.make_store())

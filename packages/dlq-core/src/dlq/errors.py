@@ -1,0 +1,105 @@
+"""Every error of DLQ, one tree.
+
+DlqError
+├── ConfigError            a setting or an option is wrong (also Django's ImproperlyConfigured)
+├── InvalidOption          a task was declared with an option that cannot work (also Django's InvalidTask)
+├── EnqueueError           the job was refused at enqueue; nothing was stored
+│   ├── PayloadError       an argument does not survive JSON unchanged (also TypeError)
+│   ├── PayloadTooLarge    the arguments are larger than ``max_payload``
+│   └── TaskRefused        the task cannot run on that backend or queue (also Django's InvalidTask)
+├── StoreError             the store did not do what it was asked
+│   ├── StoreUnavailable   it cannot be reached, or did not answer: the outcome is unknown
+│   ├── StoreNotReady      it answers, but is not set up (migrations)
+│   ├── StoreRefused       it refuses the data that it was given
+│   └── RunnerUnknown      a worker registered for a runner that is not, or no longer, registered
+├── TaskTimeout            raised inside a task whose time is up (also TimeoutError)
+├── UnknownTask            no task is importable under the stored name
+└── WorkerLost             the worker that ran the job was lost (recorded on the job, never raised)
+"""
+
+from __future__ import annotations
+
+from django.core.exceptions import ImproperlyConfigured
+from django.tasks.exceptions import InvalidTask
+
+__all__ = [
+    "ConfigError",
+    "DlqError",
+    "EnqueueError",
+    "InvalidOption",
+    "PayloadError",
+    "PayloadTooLarge",
+    "RunnerUnknown",
+    "StoreError",
+    "StoreNotReady",
+    "StoreRefused",
+    "StoreUnavailable",
+    "TaskRefused",
+    "TaskTimeout",
+    "UnknownTask",
+    "WorkerLost",
+]
+
+
+class DlqError(Exception):
+    """Base of every error that DLQ raises."""
+
+
+class ConfigError(DlqError, ImproperlyConfigured):
+    """A ``DLQ_*`` setting or an entry of a backend's ``OPTIONS`` is wrong."""
+
+
+class InvalidOption(DlqError, InvalidTask):
+    """A task option has a value that cannot work."""
+
+
+class EnqueueError(DlqError):
+    """The job was refused at enqueue, and nothing was stored."""
+
+
+class PayloadError(EnqueueError, TypeError):
+    """An argument would not come back from JSON as it went in."""
+
+
+class PayloadTooLarge(EnqueueError):
+    """The arguments, as JSON, are larger than the backend's ``max_payload``."""
+
+
+class TaskRefused(EnqueueError, InvalidTask):
+    """The task cannot be run by the backend, or on the queue, that it was enqueued on."""
+
+
+class StoreError(DlqError):
+    """The store did not do what it was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or did not answer; whether it acted is unknown."""
+
+
+class StoreNotReady(StoreError):
+    """The store answers, but its tables or keys are not set up."""
+
+
+class StoreRefused(StoreError):
+    """The store refuses the data that it was given; repeating the call will not help."""
+
+
+class RunnerUnknown(StoreError):
+    """A worker tried to register for a runner that the store does not know."""
+
+
+class TaskTimeout(DlqError, TimeoutError):
+    """Raised inside a task that ran for longer than its ``timeout``."""
+
+    def __str__(self) -> str:
+        """What was said, or in a thread, where it is raised from outside and nothing can be said, the plain fact."""
+        return super().__str__() or "The task ran for longer than its timeout."
+
+
+class UnknownTask(DlqError):
+    """No task can be imported under the name that a job carries."""
+
+
+class WorkerLost(DlqError):
+    """Recorded as the reason of a job whose worker was lost while the job ran."""

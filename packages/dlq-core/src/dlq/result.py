@@ -1,0 +1,163 @@
+"""``TaskResult``: Django's, complete, and with what only DLQ knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from django.tasks.base import Task as DjangoTask
+from django.tasks.base import TaskError
+from django.tasks.base import TaskResult as DjangoTaskResult
+from django.utils.module_loading import import_string
+
+from dlq import payload
+from dlq.errors import UnknownTask
+from dlq.job import Attempt, Claim, Counted, JobRecord
+from dlq.states import State
+from dlq.task import Task, read_overrides
+
+__all__ = ["TaskResult", "load_task", "result_of"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+if TYPE_CHECKING:
+    _Base = DjangoTaskResult[P, R]
+else:
+
+    class _Base(DjangoTaskResult, Generic[P, R]):
+        __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult(_Base[P, R]):  # type: ignore[misc]  # the stubs do not know that Django's is frozen
+    """What is known of one job. ``refresh()`` reads it again, in whatever process it is called."""
+
+    state: State = State.READY
+    """The job's state in DLQ's words, of which Django's ``status`` knows four."""
+    interruptions: int = 0
+    """How often a worker was lost while the job ran."""
+    history: Sequence[Attempt] = field(default=(), compare=False)
+    """Every attempt that raised or was interrupted, oldest first."""
+
+    def __post_init__(self) -> None:
+        """Arguments come from JSON already: there is nothing to normalise."""
+
+    def refresh(self) -> None:
+        """Read the job again.
+
+        Raises TaskResultDoesNotExist when it is gone.
+        """
+        self._take_over(self.task.get_backend().get_result(self.id))
+
+    async def arefresh(self) -> None:
+        """``refresh()`` for coroutines."""
+        self._take_over(await self.task.get_backend().aget_result(self.id))
+
+    def _take_over(self, fresh: Any) -> None:
+        for name in _REFRESHED:
+            object.__setattr__(self, name, getattr(fresh, name))
+
+
+_REFRESHED = (
+    "status",
+    "enqueued_at",
+    "started_at",
+    "finished_at",
+    "last_attempted_at",
+    "errors",
+    "worker_ids",
+    "_return_value",
+    "state",
+    "interruptions",
+    "history",
+)
+
+
+def result_of(record: JobRecord, backend: str) -> TaskResult[..., Any]:
+    """A job's record as a result.
+
+    Raises UnknownTask when its task cannot be imported here.
+    """
+    args, kwargs = payload.decode(record.payload)
+    result: TaskResult[..., Any] = TaskResult(
+        task=load_task(record, backend),
+        id=str(record.id),
+        status=record.state.status,
+        enqueued_at=record.enqueued_at,
+        started_at=record.history[0].started_at if record.history else record.started_at,
+        finished_at=record.finished_at,
+        last_attempted_at=record.started_at or (record.history[-1].started_at if record.history else None),
+        args=args,
+        kwargs=kwargs,
+        backend=backend,
+        errors=_errors(record),
+        worker_ids=_worker_ids(record),
+        state=record.state,
+        interruptions=record.interruptions,
+        history=record.history,
+    )
+    object.__setattr__(result, "_return_value", payload.decode_value(record.result))
+    return result
+
+
+def _errors(record: JobRecord) -> list[TaskError]:
+    # An interruption is no failure of the task, unless it is what the job failed of.
+    last = record.history[-1:] if record.state is State.FAILED else ()
+    return [
+        TaskError(exception_class_path=attempt.failure.exception, traceback=attempt.failure.traceback)
+        for attempt in record.history
+        if attempt.counted is Counted.ATTEMPT or attempt in last
+    ]
+
+
+def _worker_ids(record: JobRecord) -> list[str]:
+    raised = [attempt.worker for attempt in record.history if attempt.counted is Counted.ATTEMPT]
+    if record.worker is not None and record.state in (State.RUNNING, State.SUCCEEDED):
+        raised.append(record.worker)
+    return raised
+
+
+def load_task(job: JobRecord | Claim, backend: str) -> DjangoTask[..., Any]:
+    """The task of a job, with the options that it was enqueued with; the others are those of today's code.
+
+    Raises UnknownTask when it cannot be imported here.
+    """
+    task = imported_task(job.task)
+    options: dict[str, Any] = {
+        "queue_name": job.queue,
+        "priority": job.priority,
+        "run_after": job.run_after,
+        "backend": backend,
+    }
+    if isinstance(task, Task):
+        options["max_attempts"] = (
+            None if job.max_attempts == 1 and not task.max_attempts else job.max_attempts
+        )
+        options |= read_overrides(job.overrides)
+    changes = {name: value for name, value in options.items() if getattr(task, name) != value}
+    return _changed(task, **changes) if changes else task
+
+
+def _changed(task: DjangoTask[..., Any], **changes: Any) -> DjangoTask[..., Any]:
+    """Like ``using``, but not validated: the settings may have changed since the job was enqueued."""
+    changed = object.__new__(type(task))
+    for option in fields(task):
+        object.__setattr__(changed, option.name, changes.get(option.name, getattr(task, option.name)))
+    return changed
+
+
+def imported_task(path: str) -> DjangoTask[..., Any]:
+    """The task that is declared under this dotted path.
+
+    Raises UnknownTask when there is none, or its module cannot be imported.
+    """
+    try:
+        task = import_string(path)
+    except (Exception, SystemExit) as error:
+        # A module that raises or exits while it is imported is as unknown as one that is not there.
+        raise UnknownTask(f"The task {path!r} cannot be imported here: {error!r}.") from error
+    if not isinstance(task, DjangoTask):
+        raise UnknownTask(f"{path!r} is a {type(task).__qualname__}, not a task. Declare it with @task.")
+    return task

@@ -1,0 +1,1 @@
+"""What runs jobs: a runner, its service process, and its workers."""

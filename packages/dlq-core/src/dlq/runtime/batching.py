@@ -1,0 +1,39 @@
+"""How many jobs a worker claims at a time: what it can start within some milliseconds, at the pace it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["Pace"]
+
+WINDOW = 0.02
+"""Seconds of work that may wait in a worker: longer, and a job waits here while another worker idles."""
+MOST = 200
+"""Claims in one exchange: more gain little, and make a long statement."""
+WEIGHT = 0.1
+"""How much the last job counts in the mean."""
+
+
+class Pace:
+    """A moving mean of how long jobs occupy a slot, and what follows from it."""
+
+    def __init__(self, slots: int) -> None:
+        """``slots`` is how many jobs run at a time."""
+        self._slots = slots
+        self._mean: float | None = None
+
+    def observe(self, seconds: Iterable[float]) -> None:
+        """Take note of how long some jobs took."""
+        for second in seconds:
+            self._mean = second if self._mean is None else self._mean + WEIGHT * (second - self._mean)
+
+    @property
+    def ahead(self) -> int:
+        """How many claims may wait behind those that run. None until a job has been measured."""
+        if self._mean is None or self._mean >= WINDOW:
+            return 0
+        return min(MOST, int(self._slots * WINDOW / max(self._mean, 1e-6)))
+
+    def room(self, waiting: int, running: int) -> int:
+        """How many more claims the worker should hold now."""
+        return max(0, min(MOST, self._slots - running + self.ahead - waiting))

@@ -1,0 +1,137 @@
+"""Taking back the claims of workers that are gone. A crash is not a failure, and no attempt is used up."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from dlq.backend import QueueBackend
+from dlq.errors import RunnerUnknown, TaskTimeout, WorkerLost
+from dlq.job import Claim, Counted, Outcome, WorkerRef
+from dlq.retry import DEFAULT_BACKOFF
+from dlq.runtime.execution import Execution, failure_of, load
+from dlq.store.base import Store
+
+__all__ = ["DeadWorker", "rescue_orphans", "rescue_worker"]
+
+logger = logging.getLogger("dlq.rescue")
+
+BATCH = 100
+ANSWER_WITHIN = 5.0
+"""Seconds for which a task's own code may think about what becomes of its job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadWorker:
+    """What the parent knows of a worker that has ended without settling what it held."""
+
+    id: str
+    reason: str
+    """How it ended, such as ``exited with signal 9 (SIGKILL)``."""
+    started: Collection[tuple[UUID, int]] = ()
+    """Id and token of the jobs that ran when it ended."""
+    overdue: UUID | None = None
+    """The job for whose timeout the parent killed it."""
+    deliberate: bool = False
+    """Whether the parent killed it for a reason that is no job's fault, such as the end of a shutdown."""
+
+
+def rescue_worker(store: Store, backend: QueueBackend, by: str, dead: DeadWorker) -> int:
+    """Take back everything that a dead child held; returns how many of its jobs had started.
+
+    Repeating it after an error is harmless.
+    """
+    try:
+        # What had not started goes back uncounted, and nothing can come after: see Store.reconcile.
+        store.reconcile(WorkerRef(dead.id), dead.started)
+    except RunnerUnknown:
+        return 0  # A peer was faster, and what is left are orphans.
+    rescued = 0
+    while claims := store.held(dead.id, BATCH):
+        rescued += len(claims)
+        _settle(store, by, (_verdict(claim, dead, backend, alone=len(dead.started) == 1) for claim in claims))
+    store.unregister_worker(dead.id)
+    if rescued:
+        logger.warning("Worker %s %s; took back %d jobs that it was running.", dead.id, dead.reason, rescued)
+    return rescued
+
+
+def rescue_orphans(store: Store, backend: QueueBackend, by: str, reason: str) -> int:
+    """Take back the claims that no registered worker holds; returns how many."""
+    rescued = 0
+    while claims := store.orphans(BATCH):
+        rescued += len(claims)
+        # Which of them had started died with their runner. A suspect ran alone; for others that is not known.
+        outcomes = [
+            _verdict(claim, DeadWorker(id=claim.worker, reason=reason), backend, alone=claim.suspect)
+            for claim in claims
+        ]
+        _settle(store, by, outcomes)
+    if rescued:
+        logger.warning("Took back %d jobs of workers that are gone (%s).", rescued, reason)
+    return rescued
+
+
+def _settle(store: Store, by: str, outcomes: Iterable[Outcome]) -> None:
+    # A stale answer means that somebody else settled the claim first: that is as good.
+    store.exchange(WorkerRef(by), list(outcomes), [], 0)
+
+
+def _verdict(claim: Claim, dead: DeadWorker, backend: QueueBackend, *, alone: bool) -> Outcome:
+    if dead.overdue is not None:
+        return _overdue(claim, backend) if claim.id == dead.overdue else Outcome.handed_back(claim)
+    if dead.deliberate:
+        return Outcome.handed_back(claim)
+    lost = failure_of(WorkerLost(f"Worker {claim.worker} was lost: {dead.reason}."))
+    if alone and claim.interruptions >= claim.max_interruptions:
+        logger.error("Job %s %s failed: %s", claim.id, claim.task, lost.traceback.strip())
+        return Outcome.failed(claim, lost, counted=Counted.INTERRUPTION)
+    return Outcome.interrupted(claim, lost)
+
+
+def _overdue(claim: Claim, backend: QueueBackend) -> Outcome:
+    """A job that ignored its timeout until its process was killed: an attempt that raised TaskTimeout.
+
+    How it goes on is for the task's own code to say, and to whoever listens to Django's signals. They are
+    asked in a thread of their own, and not for long: whatever they do, the beats must go on.
+    """
+    answer: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answer.put(_raised_timeout(claim, backend)), daemon=True).start()
+    try:
+        return answer.get(timeout=ANSWER_WITHIN)
+    except queue.Empty:
+        logger.error("The code of %s did not say in time how job %s goes on.", claim.task, claim.id)
+        return _by_default(claim)
+
+
+def _raised_timeout(claim: Claim, backend: QueueBackend) -> Outcome:
+    try:
+        (record,) = backend.store.get([claim.id])
+        execution = load(claim, record.history, backend)
+        if isinstance(execution, Execution):
+            execution.began = time.monotonic() - (execution.timeout or 0.0)
+            try:
+                raise _ignored_timeout(claim)
+            except TaskTimeout as error:
+                return execution.raised(error)
+    except Exception:
+        logger.exception("The code of %s cannot say how job %s goes on.", claim.task, claim.id)
+    finally:
+        backend.store.close()
+    return _by_default(claim)
+
+
+def _by_default(claim: Claim) -> Outcome:
+    failure = failure_of(_ignored_timeout(claim))
+    if claim.attempts + 1 < claim.max_attempts:
+        return Outcome.retry(claim, failure, DEFAULT_BACKOFF(claim.attempts + 1))
+    return Outcome.failed(claim, failure)
+
+
+def _ignored_timeout(claim: Claim) -> TaskTimeout:
+    return TaskTimeout(f"{claim.task} ignored its timeout, and its worker process was killed.")

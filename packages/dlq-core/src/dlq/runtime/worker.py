@@ -1,0 +1,252 @@
+"""``Worker``: takes jobs from a store, has them run, and settles them."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from dlq.conf import BackendOptions, WorkerPool
+from dlq.errors import RunnerUnknown, StoreError, StoreRefused
+from dlq.job import Claim, Exchanged, Outcome, WorkerInfo, WorkerRef
+from dlq.runtime.batching import Pace
+from dlq.runtime.execution import failure_of
+from dlq.runtime.executor import Executor
+from dlq.runtime.outage import Outage
+from dlq.runtime.workload import Assignment, Workload
+from dlq.states import State
+from dlq.store.base import Store
+
+__all__ = ["Worker"]
+
+logger = logging.getLogger("dlq.worker")
+
+FLUSH_WITHIN = 0.01
+"""Seconds that an outcome may wait for others to be settled with it."""
+STUCK_AFTER = 0.1
+"""Seconds for which no claim has started until those that wait are handed back for others to take."""
+
+
+class Worker:
+    """The control side of a worker: it alone talks to the store. ``run`` repeats ``step`` until stopped."""
+
+    def __init__(
+        self,
+        info: WorkerInfo,
+        pool: WorkerPool,
+        store: Store,
+        options: BackendOptions,
+        workload: Workload,
+        executor: Executor,
+        supervise: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``executor`` serves the same ``workload`` in other threads; ``supervise`` is called at every step."""
+        self._supervise = supervise
+        self._info = info
+        self._selector = pool.selector
+        self._store = store
+        self._poll_interval = options.poll_interval
+        self._workload = workload
+        self._executor = executor
+        self._pace = Pace(workload.slots)
+        self._outage = Outage(f"Worker {info.id}", longest=min(1.0, options.heartbeat_interval))
+        self._ref: WorkerRef | None = None
+        self._unsure = False
+        """Whether an exchange has gone without an answer since the last reconciliation."""
+        self._waiting_queues: list[str] = []
+        self._look_at = 0.0
+        self._poll_at = 0.0
+        self._turn = 0
+        self._stop_at: float | None = None
+
+    # --- Life ---
+
+    def run(self) -> None:
+        """Work until ``stop`` is called and everything that was held is settled or handed back."""
+        self._store.dedicate()
+        while True:
+            self._supervise()
+            wait = self._try_step()
+            if self._stop_at is not None and not any(self._workload.counts()) and not self._unsure:
+                break
+            self._workload.wait(wait)
+        self._leave()
+        self._workload.close()
+
+    def stop(self) -> None:
+        """Claim nothing more, hand back what has not started, and end when what runs has finished.
+
+        Safe in a signal handler, and when called again.
+        """
+        if self._stop_at is None:
+            self._stop_at = time.monotonic()
+            self._workload.wake()
+
+    def _try_step(self) -> float:
+        """One step, whatever the store does; returns how long to wait for news before the next."""
+        try:
+            self._ensure_registered()
+            self.step()
+        except StoreError as error:
+            wait = self._outage.failed(error)
+        else:
+            self._outage.over()
+            wait = self._patience()
+        ring = self._executor.ring()
+        return wait if ring is None else min(wait, ring)
+
+    def _leave(self) -> None:
+        try:
+            self._store.unregister_worker(self._info.id)
+            self._store.close()
+        except StoreError as error:
+            logger.info("%s left without a word to the store: %s", self._info.id, error)
+
+    # --- One exchange ---
+
+    def step(self) -> None:
+        """Settle what there is to settle and claim what there is room for, if either is due.
+
+        Raises StoreError; nothing is lost then.
+        """
+        outcomes, seconds = self._workload.collect()
+        self._pace.observe(seconds)
+        surplus = self._surplus()
+        room = self._room(settling=bool(outcomes))
+        outcomes += [Outcome.handed_back(claim) for claim in surplus]
+        try:
+            queues = self._queues() if room else []
+            if outcomes or queues:
+                self._take(self._exchange(outcomes, queues, room if queues else 0), room)
+        except StoreError:
+            self._workload.restore(outcomes)
+            raise
+
+    def _surplus(self) -> list[Claim]:
+        if self._stop_at is None and not self._workload.is_stuck(STUCK_AFTER):
+            return []
+        self._idle()  # What goes back is for others: the store would give it to this worker again.
+        return self._workload.withdraw()
+
+    def _room(self, settling: bool) -> int:
+        if self._stop_at is not None or not (settling or time.monotonic() >= self._poll_at):
+            return 0
+        # Without an outcome to report, an exchange for a few more claims is not worth its round trip.
+        if self._workload.counts()[0] > self._workload.low and not settling:
+            return 0
+        return self._capacity()
+
+    def _capacity(self) -> int:
+        """How many more claims the worker should hold now."""
+        if self._workload.runs_alone():
+            return 0
+        waiting, running, _ = self._workload.counts()
+        if self._workload.is_held_up(STUCK_AFTER):
+            return max(0, self._workload.slots - running - waiting)
+        return self._pace.room(waiting, running)
+
+    def _queues(self) -> list[str]:
+        """The queues to claim from: looked up in the store where the selector has a wildcard."""
+        if self._selector.has_wildcard and time.monotonic() >= self._look_at:
+            self._waiting_queues = self._store.waiting()
+            self._look_at = time.monotonic() + self._poll_interval
+        self._turn += 1
+        queues = self._selector.expand(self._waiting_queues, self._turn)
+        if not queues:
+            self._idle()
+        return queues
+
+    def _exchange(self, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int) -> Exchanged:
+        assert self._ref is not None
+        try:
+            try:
+                return self._store.exchange(self._ref, outcomes, queues, limit)
+            except StoreRefused:
+                self._settle_one_by_one(outcomes)
+                return self._store.exchange(self._ref, [], queues, limit)
+        except StoreError:
+            self._unsure = True
+            raise
+
+    def _settle_one_by_one(self, outcomes: Sequence[Outcome]) -> None:
+        """Find the outcome whose data the store refuses, and fail that job alone."""
+        assert self._ref is not None
+        for outcome in outcomes:
+            try:
+                self._store.exchange(self._ref, [outcome], [], 0)
+            except StoreRefused as error:
+                logger.error("The outcome of job %s was refused, so it failed: %s", outcome.id, error)
+                failed = replace(
+                    outcome, state=State.FAILED, result=None, delay=0.0, failure=failure_of(error)
+                )
+                self._store.exchange(self._ref, [failed], [], 0)
+
+    def _take(self, reply: Exchanged, room: int) -> None:
+        for id in reply.stale:
+            logger.warning(
+                "Job %s was taken from worker %s; its outcome here counts for nothing.", id, self._info.id
+            )
+        if not reply.registered:
+            self._ref = None
+            return
+        if room and len(reply.claims) < room:
+            self._look_again_soon()
+        if room and not reply.claims:
+            self._idle()
+        self._workload.add(self._with_history(reply.claims))
+        self._workload.low = self._pace.ahead // 2
+        self._workload.enough = max(1, self._pace.ahead // 2)
+
+    def _look_again_soon(self) -> None:
+        # The queues known to have jobs are drained: others may have some, but asking must not become a storm.
+        self._look_at = min(self._look_at, time.monotonic() + STUCK_AFTER)
+
+    def _idle(self) -> None:
+        self._poll_at = time.monotonic() + self._poll_interval * random.uniform(0.75, 1.0)
+        self._look_at = min(self._look_at, self._poll_at)
+
+    def _with_history(self, claims: Sequence[Claim]) -> list[Assignment]:
+        tried = [claim.id for claim in claims if claim.attempts or claim.interruptions]
+        if not tried:
+            return [Assignment(claim) for claim in claims]
+        try:
+            history = {record.id: record.history for record in self._store.get(tried)}
+        except StoreError as error:
+            # The claims are ours already: better to run them without their history than to sit on them.
+            logger.warning("The history of %d jobs cannot be read: %s", len(tried), error)
+            history = {}
+        return [Assignment(claim, history.get(claim.id, ())) for claim in claims]
+
+    # --- Standing in the store ---
+
+    def _ensure_registered(self) -> None:
+        if self._ref is None:
+            self._ref = self._store.register_worker(self._info)
+            self._info = replace(self._info, incarnation=self._info.incarnation + 1)
+        if self._unsure:
+            self._reconcile(self._ref)
+
+    def _reconcile(self, ref: WorkerRef) -> None:
+        """After an exchange without an answer: what the store gave and we never got goes back."""
+        try:
+            self._ref = self._store.reconcile(ref, self._workload.held())
+        except RunnerUnknown:
+            self._ref = None
+            raise
+        self._info = replace(self._info, incarnation=self._ref.incarnation + 1)
+        self._unsure = False
+
+    # --- Waiting ---
+
+    def _patience(self) -> float:
+        """Seconds until the next step, if nothing happens before."""
+        waiting, _, outcomes = self._workload.counts()
+        may_claim = self._stop_at is None and waiting <= self._workload.low and self._capacity()
+        waits = [self._poll_at - time.monotonic() if may_claim else self._poll_interval]
+        if outcomes:
+            waits.append(FLUSH_WITHIN)
+        if waiting:
+            waits.append(STUCK_AFTER)
+        return max(0.0, min(waits))

@@ -1,0 +1,174 @@
+"""``Workload``: what one worker holds, shared by the thread that talks to the store and those that run jobs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from dlq.job import Attempt, Claim, Outcome
+
+__all__ = ["Assignment", "Workload"]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A claim with the history that its task may ask for."""
+
+    claim: Claim
+    history: Sequence[Attempt] = ()
+
+
+class Workload:
+    """Claims that wait for a slot, claims that run, and outcomes that the store has not taken yet.
+
+    Its locks may be taken again by the thread that holds them, since signal handlers call ``wake``.
+    """
+
+    def __init__(self, slots: int) -> None:
+        """``slots`` is how many jobs run at a time."""
+        self.slots = slots
+        self.enough = 1
+        """So many outcomes, or so few waiting claims as ``low``, are worth waking the control thread for."""
+        self.low = 0
+        self.on_startable: Callable[[], object] = lambda: None
+        """Called, in any thread, when there may be something to take: for executors that must not block."""
+        self._lock = threading.RLock()
+        self._startable = threading.Condition(self._lock)
+        self._reportable = threading.Condition(self._lock)
+        self._waiting: deque[Assignment] = deque()
+        self._running: dict[tuple[UUID, int], Claim] = {}
+        """By id and token: a job that was taken from this worker may be given to it again while it still runs."""
+        self._outcomes: list[Outcome] = []
+        self._seconds: list[float] = []
+        self._closed = False
+        self._woken = False
+        self._moved_at = 0.0
+        """When a claim last started or ended, or was added to none."""
+
+    # --- The threads that run jobs ---
+
+    def take(self) -> Assignment | None:
+        """The next claim to run, waiting for one; None when the worker ends."""
+        with self._lock:
+            while not self._closed:
+                if (assignment := self.take_now()) is not None:
+                    return assignment
+                self._startable.wait()
+        return None
+
+    def take_now(self) -> Assignment | None:
+        """The next claim to run if one may start now."""
+        with self._lock:
+            if not self._waiting or len(self._running) >= self.slots or not self._may_start():
+                return None
+            assignment = self._waiting.popleft()
+            self._running[assignment.claim.id, assignment.claim.token] = assignment.claim
+            self._moved_at = time.monotonic()
+            return assignment
+
+    def _may_start(self) -> bool:
+        # A suspect, whose worker was lost while it ran, runs alone: so that if it is the one that kills
+        # workers, it takes no other job with it, and is known.
+        if not self._running:
+            return True
+        return not self._waiting[0].claim.suspect and not self.runs_alone()
+
+    def done(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
+        """A claim has run, or could not; its outcome goes to the store."""
+        with self._lock:
+            del self._running[claim.id, claim.token]
+            self._moved_at = time.monotonic()
+            self._outcomes.append(outcome)
+            self._seconds.append(seconds)
+            idle = not self._waiting and len(self._running) < self.slots
+            if idle or len(self._outcomes) >= self.enough or len(self._waiting) <= self.low:
+                self.wake()
+            if self._waiting:
+                self._startable.notify()
+                self.on_startable()
+
+    # --- The control thread ---
+
+    def add(self, assignments: Iterable[Assignment]) -> None:
+        """Claims from the store, in the order in which they are to start."""
+        with self._lock:
+            if not self._waiting:
+                self._moved_at = time.monotonic()
+            self._waiting.extend(assignments)
+            self._startable.notify_all()
+            self.on_startable()
+
+    def collect(self) -> tuple[list[Outcome], list[float]]:
+        """The outcomes since the last call, and how long each of the jobs occupied its slot."""
+        with self._lock:
+            outcomes, self._outcomes = self._outcomes, []
+            seconds, self._seconds = self._seconds, []
+            return outcomes, seconds
+
+    def restore(self, outcomes: list[Outcome]) -> None:
+        """Outcomes that the store did not take: they are tried again first."""
+        with self._lock:
+            self._outcomes[:0] = outcomes
+
+    def withdraw(self) -> list[Claim]:
+        """Take away the claims that have not started."""
+        with self._lock:
+            claims = [assignment.claim for assignment in self._waiting]
+            self._waiting.clear()
+            return claims
+
+    def held(self) -> set[tuple[UUID, int]]:
+        """Every claim that this worker answers for: waiting, running, or with an outcome not yet taken."""
+        with self._lock:
+            claims = [assignment.claim for assignment in self._waiting] + list(self._running.values())
+            held = {(claim.id, claim.token) for claim in claims}
+            return held | {(outcome.id, outcome.token) for outcome in self._outcomes}
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many claims wait, how many run, and how many outcomes are to be reported."""
+        with self._lock:
+            return len(self._waiting), len(self._running), len(self._outcomes)
+
+    def is_stuck(self, seconds: float) -> bool:
+        """Whether claims wait while nothing has moved for so long: a long job holds them up."""
+        with self._lock:
+            return bool(self._waiting) and time.monotonic() - self._moved_at > seconds
+
+    def runs_alone(self) -> bool:
+        """Whether a suspect runs: nothing else may start before it has ended."""
+        with self._lock:
+            return any(claim.suspect for claim in self._running.values())
+
+    def is_held_up(self, seconds: float) -> bool:
+        """Whether long jobs run: nothing has moved for so long, and what came now might wait as long."""
+        with self._lock:
+            return bool(self._running) and time.monotonic() - self._moved_at > seconds
+
+    def wait(self, timeout: float) -> None:
+        """Wait until there is something to report, or a wake-up, or the timeout."""
+        with self._lock:
+            if not self._woken:
+                self._reportable.wait(timeout)
+            self._woken = False
+
+    def wake(self) -> None:
+        """End the control thread's wait, or its next one."""
+        with self._lock:
+            self._woken = True
+            self._reportable.notify()
+
+    def close(self) -> None:
+        """No claim will come any more: the threads that run jobs may end."""
+        with self._lock:
+            self._closed = True
+            self._startable.notify_all()
+            self.on_startable()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed

@@ -1,0 +1,180 @@
+"""``Store``: the one interface between the runtime and storage.
+
+Every verb takes a batch. Every verb is atomic: after an error that is not StoreUnavailable it has done
+nothing, and after StoreUnavailable it has done all or nothing. No verb has a default implementation,
+because a default would promise an atomicity that only the store can give.
+
+``now`` is the moment at which the verb happens. None means the store's own clock, and that is what
+production passes: the clocks of workers decide nothing. Tests pass a time instead of sleeping.
+
+Every verb may raise StoreUnavailable and StoreNotReady. ``dlq.testing.contract`` says in tests what the
+docstrings here say in words, and every store runs it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from dlq.job import Claim, Exchanged, JobRecord, NewJob, Outcome, RunnerInfo, WorkerInfo, WorkerRef
+from dlq.states import State
+
+__all__ = ["Store"]
+
+
+class Store(ABC):
+    """Where the jobs of one backend live. Objects are cheap; connections are kept per process or thread."""
+
+    alias: str
+    """The backend's alias in ``TASKS``; several backends may share one database or server."""
+
+    database: str | None = None
+    """The Django database alias whose open transaction an enqueue joins; None where there is none."""
+
+    # --- Clients ---
+
+    @abstractmethod
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+        """Store new jobs, all or none, and return the time at which that happened.
+
+        A job is ready, or scheduled when its ``run_after`` lies ahead. On a database it is part of the
+        caller's open transaction. Storing an id that is stored already changes nothing and is no error:
+        a caller that got no answer may enqueue the same job again.
+
+        Raises StoreRefused for data that the store cannot hold. A transaction of the caller's in which that
+        happened may have to be rolled back, as after any error of its database.
+        """
+
+    @abstractmethod
+    def get(self, ids: Collection[UUID]) -> list[JobRecord]:
+        """The records of those jobs that exist, in any order."""
+
+    # --- Workers ---
+
+    @abstractmethod
+    def exchange(
+        self,
+        worker: WorkerRef,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        *,
+        now: datetime | None = None,
+    ) -> Exchanged:
+        """Hand back what a worker finished, and take what it can run: one round trip, one transaction.
+
+        An outcome is written only if its token is the one under which the job is running; otherwise it
+        is returned as ``already``, when this very worker has settled the job with this very token before
+        and nobody has settled it since, or as ``stale``.
+
+        Claims come from ``queues`` in the order given, which is strict, and inside a queue by priority,
+        then by the order in which the jobs became ready. No two workers are given the same job. A
+        worker that is not registered in this incarnation settles, and is given nothing.
+
+        With no outcomes it is a claim; with limit 0, a settlement.
+
+        Raises StoreRefused when an outcome holds data that the store cannot hold; nothing is settled
+        then, and nothing claimed.
+        """
+
+    @abstractmethod
+    def waiting(self) -> list[str]:
+        """The names of the queues that have a ready job, sorted. Its cost does not grow with their length."""
+
+    @abstractmethod
+    def reconcile(
+        self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
+    ) -> WorkerRef:
+        """Put right what an exchange without an answer may have left behind.
+
+        Claims of the worker whose (id, token) is not among ``held`` go back to their places uncounted.
+        The returned reference replaces the worker's: an exchange under the old one, which the store may
+        still be working on, claims nothing from now on.
+
+        Raises RunnerUnknown when the worker is not registered.
+        """
+
+    @abstractmethod
+    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
+        """Make the parked jobs of these tasks ready again, in their old places; returns how many."""
+
+    @abstractmethod
+    def parked(self) -> list[str]:
+        """The names of the tasks that have parked jobs, sorted."""
+
+    # --- Liveness ---
+
+    @abstractmethod
+    def register_runner(self, runner: RunnerInfo, *, now: datetime | None = None) -> None:
+        """Make a runner known, with its first beat, which is ``runner.beat``.
+
+        Registering it again changes only what it says. A runner that was retired and comes back brings a beat
+        that it has never shown, so that no peer takes the new one for the one that stood still.
+        """
+
+    @abstractmethod
+    def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
+        """Make a worker of a known runner known; only then may it claim.
+
+        Raises RunnerUnknown when its runner is not registered.
+        """
+
+    @abstractmethod
+    def unregister_worker(self, worker: str) -> None:
+        """Forget a worker. Claims that it still holds become orphans."""
+
+    @abstractmethod
+    def beat(self, runner: str, *, now: datetime | None = None) -> dict[str, int]:
+        """Raise the runner's beat by one and return the beats of all runners, its own included.
+
+        Empty when the runner is not registered: a peer has declared it lost. Both happen in one
+        transaction, so that who can read the beats of others could also have written its own.
+        """
+
+    @abstractmethod
+    def retire(self, runner: str, beat: int | None = None) -> bool:
+        """Forget a runner and its workers, if its beat still is the given one; returns whether it did.
+
+        None forgets it whatever its beat is: that is how a runner leaves by itself.
+        """
+
+    @abstractmethod
+    def held(self, worker: str, limit: int) -> list[Claim]:
+        """Claims of this worker, registered or not, the oldest first."""
+
+    @abstractmethod
+    def orphans(self, limit: int) -> list[Claim]:
+        """Claims whose worker is not registered, the oldest first. Whoever settles one first, has."""
+
+    # --- Upkeep ---
+
+    @abstractmethod
+    def promote(self, limit: int, *, now: datetime | None = None) -> int:
+        """Make up to ``limit`` scheduled jobs that are due ready, the longest due first; returns how many."""
+
+    @abstractmethod
+    def prune(self, state: State, older_than: float, limit: int, *, now: datetime | None = None) -> int:
+        """Delete up to ``limit`` jobs that reached this finished state ``older_than`` seconds ago or earlier.
+
+        Returns how many.
+        """
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Return if the store can be reached and is set up; else raise, saying what is to be done."""
+
+    @abstractmethod
+    def dedicate(self) -> None:
+        """Give this thread connections of its own, kept open and with a timeout on every call.
+
+        The runtime asks for it in each thread in which it calls the store; user code never runs there.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up the connections of this thread, dedicated or not; the next call opens new ones, as clients do.
+
+        Called before a fork.
+        """

@@ -1,0 +1,116 @@
+"""The one door in front of every store: whoever wants to count or time its calls listens here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from dlq.job import Claim, Exchanged, JobRecord, NewJob, Outcome, RunnerInfo, WorkerInfo, WorkerRef
+from dlq.signals import store_called
+from dlq.states import State
+from dlq.store.base import Store
+
+__all__ = ["InstrumentedStore"]
+
+
+class InstrumentedStore(Store):
+    """A store that reports each of its calls through ``dlq.signals.store_called``."""
+
+    def __init__(self, store: Store) -> None:
+        """Wrap ``store``; nothing else may call it."""
+        self.wrapped = store
+        self.alias = store.alias
+        self.database = store.database
+
+    def _report[**P, R](self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        if not store_called.receivers:
+            return call(*args, **kwargs)
+        began = time.monotonic()
+        reply, error = None, None
+        try:
+            reply = call(*args, **kwargs)
+            return reply
+        except Exception as raised:
+            error = raised
+            raise
+        finally:
+            store_called.send_robust(
+                type(self.wrapped),
+                alias=self.alias,
+                verb=call.__name__,
+                arguments=args,
+                reply=reply,
+                error=error,
+                seconds=time.monotonic() - began,
+            )
+
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+        return self._report(self.wrapped.enqueue, jobs, now=now)
+
+    def get(self, ids: Collection[UUID]) -> list[JobRecord]:
+        return self._report(self.wrapped.get, ids)
+
+    def exchange(
+        self,
+        worker: WorkerRef,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        *,
+        now: datetime | None = None,
+    ) -> Exchanged:
+        return self._report(self.wrapped.exchange, worker, outcomes, queues, limit, now=now)
+
+    def waiting(self) -> list[str]:
+        return self._report(self.wrapped.waiting)
+
+    def reconcile(
+        self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
+    ) -> WorkerRef:
+        return self._report(self.wrapped.reconcile, worker, held, now=now)
+
+    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
+        return self._report(self.wrapped.unpark, tasks, now=now)
+
+    def parked(self) -> list[str]:
+        return self._report(self.wrapped.parked)
+
+    def register_runner(self, runner: RunnerInfo, *, now: datetime | None = None) -> None:
+        return self._report(self.wrapped.register_runner, runner, now=now)
+
+    def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
+        return self._report(self.wrapped.register_worker, worker, now=now)
+
+    def unregister_worker(self, worker: str) -> None:
+        return self._report(self.wrapped.unregister_worker, worker)
+
+    def beat(self, runner: str, *, now: datetime | None = None) -> dict[str, int]:
+        return self._report(self.wrapped.beat, runner, now=now)
+
+    def retire(self, runner: str, beat: int | None = None) -> bool:
+        return self._report(self.wrapped.retire, runner, beat)
+
+    def held(self, worker: str, limit: int) -> list[Claim]:
+        return self._report(self.wrapped.held, worker, limit)
+
+    def orphans(self, limit: int) -> list[Claim]:
+        return self._report(self.wrapped.orphans, limit)
+
+    def promote(self, limit: int, *, now: datetime | None = None) -> int:
+        return self._report(self.wrapped.promote, limit, now=now)
+
+    def prune(self, state: State, older_than: float, limit: int, *, now: datetime | None = None) -> int:
+        return self._report(self.wrapped.prune, state, older_than, limit, now=now)
+
+    def ping(self) -> None:
+        return self._report(self.wrapped.ping)
+
+    # These two ask the store nothing: there is no call to report.
+
+    def dedicate(self) -> None:
+        self.wrapped.dedicate()
+
+    def close(self) -> None:
+        self.wrapped.close()

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+
+from dlq.runtime.batching import MOST, WINDOW, Pace
+
+
+def paced(slots: int, *seconds: float) -> Pace:
+    pace = Pace(slots)
+    pace.observe(seconds)
+    return pace
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_until_a_job_was_measured_there_is_room_for_the_free_slots_alone(slots: int) -> None:
+    pace = Pace(slots)
+    assert (pace.ahead, pace.room(0, 0), pace.room(0, slots)) == (0, slots, 0)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+@pytest.mark.parametrize("seconds", [0.0001, 0.001, 0.0037, 0.009, 0.0199])
+def test_no_more_waits_than_can_start_within_the_window(slots: int, seconds: float) -> None:
+    ahead = paced(slots, seconds).ahead
+    assert 1 <= ahead <= MOST
+    assert ahead == MOST or WINDOW - seconds < ahead * seconds / slots <= WINDOW
+
+
+@pytest.mark.parametrize("seconds", [WINDOW, 0.5, 3600.0])
+def test_nothing_waits_behind_jobs_that_fill_the_window(seconds: float) -> None:
+    pace = paced(4, seconds)
+    assert (pace.ahead, pace.room(0, 4), pace.room(0, 1)) == (0, 0, 3)
+
+
+def test_short_jobs_let_more_wait() -> None:
+    pace, seen = Pace(1), []
+    for seconds in (0.01, 0.005, 0.001, 0.0005):
+        pace.observe([seconds] * 50)
+        seen.append(pace.ahead)
+    assert seen == sorted(seen)
+    assert seen[0] < seen[-1]
+
+
+def test_one_long_job_is_enough_to_let_nothing_wait() -> None:
+    pace = paced(1, *[0.001] * 50)
+    assert pace.ahead > 0
+    pace.observe([1.0])
+    assert pace.ahead == 0
+
+
+def test_the_pace_recovers_after_a_long_job() -> None:
+    pace = paced(1, *[0.001] * 50, 1.0)
+    pace.observe([0.001] * 40)
+    assert pace.ahead > 0
+
+
+def test_jobs_that_take_no_time_at_all_have_a_limit_too() -> None:
+    pace = paced(1, 0.0)
+    assert (pace.ahead, pace.room(0, 0)) == (MOST, MOST)
+
+
+def test_room_is_what_is_missing() -> None:
+    pace = paced(2, 0.01)
+    assert pace.ahead == 4
+    held = [(0, 0), (0, 2), (3, 2), (4, 2), (9, 2)]
+    assert [pace.room(waiting, running) for waiting, running in held] == [6, 4, 1, 0, 0]
+
+
+def test_no_observation_changes_nothing() -> None:
+    pace = paced(1, 0.004)
+    before = pace.ahead
+    pace.observe([])
+    assert pace.ahead == before

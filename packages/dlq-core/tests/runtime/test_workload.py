@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dlq.job import Claim, Outcome
+from dlq.runtime.workload import Assignment, Workload
+
+Threads = Callable[..., threading.Thread]
+Claims = Callable[..., Claim]
+
+LONG = 60.0
+"""Seconds that no test waits: a wait so long must end by what happens."""
+
+
+def assigned(*claims: Claim) -> list[Assignment]:
+    return [Assignment(claim) for claim in claims]
+
+
+def taken(workload: Workload) -> list[Claim]:
+    """All that may start now."""
+    found = []
+    while (assignment := workload.take_now()) is not None:
+        found.append(assignment.claim)
+    return found
+
+
+def finish(workload: Workload, claim: Claim, seconds: float = 0.001) -> Outcome:
+    outcome = Outcome.succeeded(claim, "null", seconds)
+    workload.done(claim, outcome, seconds)
+    return outcome
+
+
+# --- What may start ---
+
+
+def test_claims_start_in_the_order_in_which_they_came(plain_claim: Claims) -> None:
+    workload, claims = Workload(5), [plain_claim() for _ in range(5)]
+    workload.add(assigned(*claims[:2]))
+    workload.add(assigned(*claims[2:]))
+    assert taken(workload) == claims
+
+
+def test_no_more_start_than_there_are_slots(plain_claim: Claims) -> None:
+    workload, claims = Workload(2), [plain_claim() for _ in range(3)]
+    workload.add(assigned(*claims))
+    assert taken(workload) == claims[:2]
+    finish(workload, claims[1])
+    assert taken(workload) == claims[2:]
+
+
+def test_an_assignment_keeps_its_history(plain_claim: Claims) -> None:
+    workload, assignment = Workload(1), Assignment(plain_claim(), ("an attempt",))  # type: ignore[arg-type]
+    workload.add([assignment])
+    assert workload.take() is assignment
+
+
+def test_a_suspect_waits_until_nothing_else_runs(plain_claim: Claims) -> None:
+    workload = Workload(4)
+    first, suspect, third = plain_claim(), plain_claim(interruptions=1), plain_claim()
+    workload.add(assigned(first, suspect, third))
+    assert taken(workload) == [first]
+    finish(workload, first)
+    assert taken(workload) == [suspect]
+
+
+def test_nothing_starts_beside_a_suspect(plain_claim: Claims) -> None:
+    workload, suspect, other = Workload(4), plain_claim(interruptions=1), plain_claim()
+    workload.add(assigned(suspect, other))
+    assert taken(workload) == [suspect]
+    finish(workload, suspect)
+    assert taken(workload) == [other]
+
+
+def test_suspects_run_one_after_another(plain_claim: Claims) -> None:
+    workload, suspects = Workload(4), [plain_claim(interruptions=1) for _ in range(3)]
+    workload.add(assigned(*suspects))
+    for suspect in suspects:
+        assert taken(workload) == [suspect]
+        finish(workload, suspect)
+
+
+def test_a_job_that_only_raised_before_is_no_suspect(plain_claim: Claims) -> None:
+    workload, claims = Workload(2), [plain_claim(attempts=3), plain_claim(attempts=3)]
+    workload.add(assigned(*claims))
+    assert taken(workload) == claims
+
+
+# --- Threads that wait for work ---
+
+
+def test_a_waiting_thread_gets_the_next_claim(plain_claim: Claims, in_thread: Threads) -> None:
+    workload, claim, got = Workload(1), plain_claim(), []
+    thread = in_thread(lambda: got.append(workload.take()))
+    workload.add(assigned(claim))
+    thread.join(LONG)
+    assert got == assigned(claim)
+
+
+def test_as_many_waiting_threads_wake_as_there_are_claims(plain_claim: Claims, in_thread: Threads) -> None:
+    workload, claims, got = Workload(3), {plain_claim().id: None for _ in range(3)}, []
+    threads = [in_thread(lambda: got.append(workload.take().claim.id)) for _ in range(3)]  # type: ignore[union-attr]
+    workload.add(assigned(*(plain_claim(id=id) for id in claims)))
+    for thread in threads:
+        thread.join(LONG)
+    assert set(got) == set(claims)
+
+
+def test_a_thread_waiting_for_a_slot_gets_the_one_that_becomes_free(
+    plain_claim: Claims, in_thread: Threads
+) -> None:
+    workload, first, second, got = Workload(1), plain_claim(), plain_claim(), []
+    workload.add(assigned(first, second))
+    workload.take()
+    thread = in_thread(lambda: got.append(workload.take()))
+    finish(workload, first)
+    thread.join(LONG)
+    assert got == assigned(second)
+
+
+def test_closing_ends_every_waiting_thread(in_thread: Threads) -> None:
+    workload, got = Workload(2), []
+    threads = [in_thread(lambda: got.append(workload.take())) for _ in range(2)]
+    workload.close()
+    for thread in threads:
+        thread.join(LONG)
+    assert got == [None, None]
+    assert workload.closed
+
+
+def test_executors_that_must_not_block_hear_of_what_may_start(plain_claim: Claims) -> None:
+    workload, heard = Workload(1), []
+    workload.on_startable = lambda: heard.append(workload.counts())
+    claims = [plain_claim(), plain_claim()]
+    workload.add(assigned(*claims))
+    workload.take_now()
+    finish(workload, claims[0])
+    workload.take_now()
+    finish(workload, claims[1])
+    workload.close()
+    assert heard == [(2, 0, 0), (1, 0, 1), (0, 0, 2)]
+
+
+# --- What the worker answers for ---
+
+
+def test_everything_not_settled_is_held(plain_claim: Claims) -> None:
+    workload = Workload(2)
+    waiting, running, finished = plain_claim(token=3), plain_claim(token=4), plain_claim(token=5)
+    workload.add(assigned(finished, running, waiting))
+    taken(workload)
+    finish(workload, finished)
+    assert workload.held() == {(claim.id, claim.token) for claim in (waiting, running, finished)}
+
+
+def test_what_the_store_did_not_take_is_held_and_comes_first_again(plain_claim: Claims) -> None:
+    workload, claims = Workload(2), [plain_claim(), plain_claim()]
+    workload.add(assigned(*claims))
+    taken(workload)
+    first = finish(workload, claims[0])
+    refused, _ = workload.collect()
+    second = finish(workload, claims[1])
+    workload.restore(refused)
+    assert workload.held() == {(claim.id, claim.token) for claim in claims}
+    assert workload.collect()[0] == [first, second]
+
+
+def test_what_was_collected_is_not_held_any_more(plain_claim: Claims) -> None:
+    workload, claim = Workload(1), plain_claim()
+    workload.add(assigned(claim))
+    taken(workload)
+    outcome = finish(workload, claim, seconds=0.25)
+    assert workload.collect() == ([outcome], [0.25])
+    assert workload.collect() == ([], [])
+    assert workload.held() == set()
+
+
+def test_only_claims_that_have_not_started_can_be_withdrawn(plain_claim: Claims) -> None:
+    workload, claims = Workload(1), [plain_claim() for _ in range(3)]
+    workload.add(assigned(*claims))
+    taken(workload)
+    assert workload.withdraw() == claims[1:]
+    assert workload.withdraw() == []
+    assert workload.counts() == (0, 1, 0)
+    assert workload.held() == {(claims[0].id, claims[0].token)}
+
+
+def test_one_job_may_run_under_two_tokens(plain_claim: Claims) -> None:
+    """It was taken from this worker while it ran, and given to it again."""
+    workload, first = Workload(2), plain_claim(token=1)
+    second = plain_claim(id=first.id, token=2)
+    workload.add(assigned(first, second))
+    assert taken(workload) == [first, second]
+    assert workload.counts() == (0, 2, 0)
+    assert workload.held() == {(first.id, 1), (first.id, 2)}
+    outcomes = [finish(workload, first), finish(workload, second)]
+    assert workload.collect()[0] == outcomes
+
+
+# --- Being held up ---
+
+
+def test_claims_are_stuck_when_none_has_started_for_a_while(plain_claim: Claims, clock: Any) -> None:
+    workload = Workload(1)
+    workload.add(assigned(plain_claim(), plain_claim()))
+    workload.take()
+    clock.advance(0.5)
+    assert not workload.is_stuck(0.5)
+    clock.advance(0.001)
+    assert workload.is_stuck(0.5)
+
+
+def test_a_claim_that_has_just_come_is_not_stuck(plain_claim: Claims, clock: Any) -> None:
+    workload = Workload(1)
+    clock.advance(3600)
+    workload.add(assigned(plain_claim()))
+    assert not workload.is_stuck(0.1)
+    clock.advance(0.2)
+    assert workload.is_stuck(0.1)
+
+
+def test_without_a_waiting_claim_nothing_is_stuck(plain_claim: Claims, clock: Any) -> None:
+    workload = Workload(1)
+    assert not workload.is_stuck(0.1)
+    workload.add(assigned(plain_claim()))
+    workload.take()
+    clock.advance(3600)
+    assert not workload.is_stuck(0.1)
+
+
+# --- The control thread's wait ---
+
+
+def waits_no_longer(workload: Workload, in_thread: Threads) -> None:
+    thread = in_thread(workload.wait, LONG)
+    thread.join(LONG / 10)
+    assert not thread.is_alive()
+
+
+def test_a_wake_up_ends_the_next_wait(in_thread: Threads) -> None:
+    workload = Workload(1)
+    workload.wake()
+    waits_no_longer(workload, in_thread)
+
+
+def test_a_wake_up_ends_one_wait_only() -> None:
+    workload, ended = Workload(1), []
+    workload.wake()
+    workload.wait(LONG)
+    workload._reportable.wait = ended.append  # type: ignore[method-assign]
+    workload.wait(0.25)
+    assert ended == [0.25]
+
+
+def test_a_signal_handler_may_wake_on_the_thread_that_holds_the_lock(in_thread: Threads) -> None:
+    workload = Workload(1)
+    before = signal.signal(signal.SIGUSR1, lambda *_: workload.wake())
+    try:
+        with workload._lock:
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    waits_no_longer(workload, in_thread)
+
+
+def test_an_outcome_ends_a_wait(plain_claim: Claims, in_thread: Threads) -> None:
+    workload, claim = Workload(1), plain_claim()
+    workload.add(assigned(claim))
+    workload.take()
+    waiting = threading.Event()
+    wait = workload._reportable.wait
+    workload._reportable.wait = lambda timeout: waiting.set() or wait(timeout)  # type: ignore[method-assign, func-returns-value]
+    thread = in_thread(workload.wait, LONG)
+    assert waiting.wait(LONG)
+    finish(workload, claim)
+    thread.join(LONG / 10)
+    assert not thread.is_alive()
+
+
+def test_an_outcome_that_came_just_before_the_wait_is_not_overslept(
+    plain_claim: Claims, in_thread: Threads
+) -> None:
+    workload, claim = Workload(1), plain_claim()
+    workload.add(assigned(claim))
+    workload.take()
+    workload.collect()
+    finish(workload, claim)
+    waits_no_longer(workload, in_thread)
+
+
+@pytest.mark.parametrize(
+    ("enough", "low", "wakes"),
+    [
+        (1, 0, [True, True, True]),
+        (2, 0, [False, True, True]),
+        (9, 1, [False, True, True]),
+        (9, 0, [False, False, True]),
+    ],
+)
+def test_few_outcomes_wait_for_more_while_claims_wait(
+    plain_claim: Claims, enough: int, low: int, wakes: list[bool]
+) -> None:
+    """Each outcome leaves a claim less behind it: 2, 1 and then none."""
+    workload, claims = Workload(1), [plain_claim() for _ in range(3)]
+    workload.enough, workload.low = enough, low
+    workload.add(assigned(*claims))
+    notified: list[bool] = []
+    workload._reportable.notify = lambda: notified.append(True)  # type: ignore[method-assign]
+    seen = []
+    for claim in claims:
+        workload.take_now()
+        finish(workload, claim)
+        seen.append(bool(notified))
+        notified.clear()
+    assert seen == wakes
