@@ -1,0 +1,1 @@
+"""DLQ over a database: PostgreSQL and SQLite."""

@@ -1,0 +1,35 @@
+"""``DatabaseBackend``: name it in ``TASKS``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dlq.backend import QueueBackend
+from dlq_db.options import DatabaseOptions
+
+if TYPE_CHECKING:
+    from dlq_db.inspector import DatabaseInspector
+    from dlq_db.store import DatabaseStore
+
+__all__ = ["DatabaseBackend"]
+
+
+class DatabaseBackend(QueueBackend):
+    """Jobs in a database of ``DATABASES``: by default the same as the site's, in the same transactions."""
+
+    options_class = DatabaseOptions
+
+    # Django makes backends while it imports the modules that hold tasks, before any model can be imported.
+
+    def make_store(self) -> DatabaseStore:
+        """The store on the database that ``OPTIONS["database_alias"]`` names."""
+        from dlq_db.store import DatabaseStore
+
+        return DatabaseStore(self.alias, self.config.database_alias)
+
+    def make_inspector(self) -> DatabaseInspector:
+        """Reads the same tables."""
+        from dlq_db.inspector import DatabaseInspector
+        from dlq_db.store import DatabaseStore
+
+        return DatabaseInspector(DatabaseStore(self.alias, self.config.database_alias))

@@ -1,0 +1,89 @@
+"""``DatabaseInspector``: reads the tables for commands, the dashboard and metrics."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
+
+from dlq.job import JobRecord, RunnerInfo, WorkerInfo
+from dlq.states import FINISHED, State
+from dlq.store import Inspector, JobFilter, QueueCounts
+from dlq_db.failures import translated
+from dlq_db.models import Job, Live, Runner, Worker
+from dlq_db.rows import record_of
+from dlq_db.store import DatabaseStore
+
+__all__ = ["DatabaseInspector"]
+
+
+class DatabaseInspector(Inspector):
+    """Reads what a DatabaseStore writes."""
+
+    def __init__(self, store: DatabaseStore) -> None:
+        """Read the backend and database of ``store``."""
+        self._store = store
+
+    def counts(self) -> list[QueueCounts]:
+        queues: dict[str, dict[State, int]] = defaultdict(dict)
+        with translated(self._store.connection):
+            for rows in (self._jobs().exclude(state=None), self._live()):
+                for queue, state, count in rows.values_list("queue", "state").annotate(Count("pk")):
+                    queues[queue][State(state)] = count
+        return [QueueCounts(queue=queue, states=queues[queue]) for queue in sorted(queues)]
+
+    def runners(self, *, now: datetime | None = None) -> list[RunnerInfo]:
+        known = Runner.objects.using(self._store.database).filter(backend=self._store.alias)
+        known = known.annotate(read_at=Now()).prefetch_related("workers").order_by("name")
+        with translated(self._store.connection):
+            return [_runner_of(runner, now or runner.read_at) for runner in known]
+
+    def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
+        found = self._jobs().select_related("live").order_by("-pk")
+        if chosen.states is not None:
+            # No job has a finished state in its live row, or a live one in its job row.
+            found = found.filter(
+                Q(state__in=FINISHED.intersection(chosen.states)) | Q(live__state__in=list(chosen.states))
+            )
+        if chosen.queues is not None:
+            found = found.filter(queue__in=list(chosen.queues))
+        if chosen.tasks is not None:
+            found = found.filter(task__in=list(chosen.tasks))
+        if before is not None:
+            found = found.filter(pk__lt=before)
+        with translated(self._store.connection):
+            return [record_of(job) for job in found[:limit]]
+
+    def _jobs(self) -> QuerySet[Job]:
+        return Job.objects.using(self._store.database).filter(backend=self._store.alias)
+
+    def _live(self) -> QuerySet[Live]:
+        return Live.objects.using(self._store.database).filter(backend=self._store.alias)
+
+
+def _runner_of(runner: Runner, now: datetime) -> RunnerInfo:
+    return RunnerInfo(
+        id=runner.name,
+        host=runner.host,
+        pid=runner.pid,
+        beat=runner.beat,
+        # SQLite reads its clock in whole milliseconds, so a beat of this instant may seem to be ahead of it.
+        beat_age=max(0.0, (now - runner.beat_at).total_seconds()),
+        workers=[_worker_of(worker, runner) for worker in sorted(runner.workers.all(), key=lambda w: w.name)],
+    )
+
+
+def _worker_of(worker: Worker, runner: Runner) -> WorkerInfo:
+    return WorkerInfo(
+        id=worker.name,
+        runner=runner.name,
+        pid=worker.pid,
+        queues=worker.queues,
+        slots=worker.slots,
+        kind=worker.kind,
+        incarnation=worker.incarnation,
+    )

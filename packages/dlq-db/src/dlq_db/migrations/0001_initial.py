@@ -1,0 +1,214 @@
+import django.db.models.deletion
+from django.db import migrations, models
+
+from dlq_db.schema import TuneTables
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        migrations.CreateModel(
+            name="Attempt",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("worker", models.CharField(max_length=255)),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField()),
+                (
+                    "counted",
+                    models.SmallIntegerField(help_text="1: the task raised; 2: its worker was lost."),
+                ),
+                ("exception", models.TextField(help_text="Dotted path of its class.")),
+                ("traceback", models.TextField()),
+            ],
+            options={
+                "db_table": "dlq_attempt",
+            },
+        ),
+        migrations.CreateModel(
+            name="Job",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("backend", models.CharField(max_length=255)),
+                ("queue", models.CharField(max_length=255)),
+                ("task", models.CharField(max_length=255)),
+                ("priority", models.SmallIntegerField()),
+                ("payload", models.TextField(help_text="Arguments as JSON text.")),
+                ("overrides", models.TextField(help_text="Options of the call, as JSON text.", null=True)),
+                ("run_after", models.DateTimeField(null=True)),
+                ("max_attempts", models.SmallIntegerField()),
+                ("max_interruptions", models.SmallIntegerField()),
+                ("enqueued_at", models.DateTimeField()),
+                (
+                    "state",
+                    models.SmallIntegerField(
+                        help_text="How it ended; while it lives, see its live row.", null=True
+                    ),
+                ),
+                ("result", models.TextField(help_text="Return value as JSON text.", null=True)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("worker", models.CharField(max_length=255, null=True)),
+                ("token", models.BigIntegerField(null=True)),
+                (
+                    "settled_by",
+                    models.CharField(
+                        help_text="Who settled it, if not the worker that held it.", max_length=255, null=True
+                    ),
+                ),
+                ("attempts", models.SmallIntegerField(default=0)),
+                ("interruptions", models.SmallIntegerField(default=0)),
+            ],
+            options={
+                "db_table": "dlq_job",
+            },
+        ),
+        migrations.CreateModel(
+            name="Runner",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("backend", models.CharField(max_length=255)),
+                ("name", models.CharField(max_length=255)),
+                ("host", models.CharField(max_length=255)),
+                ("pid", models.BigIntegerField()),
+                ("beat", models.BigIntegerField()),
+                ("beat_at", models.DateTimeField()),
+            ],
+            options={
+                "db_table": "dlq_runner",
+            },
+        ),
+        migrations.CreateModel(
+            name="Worker",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("backend", models.CharField(max_length=255)),
+                ("name", models.CharField(max_length=255)),
+                ("incarnation", models.BigIntegerField(default=1)),
+                ("pid", models.BigIntegerField()),
+                ("queues", models.TextField()),
+                ("slots", models.IntegerField()),
+                ("kind", models.CharField(max_length=255)),
+            ],
+            options={
+                "db_table": "dlq_worker",
+            },
+        ),
+        migrations.CreateModel(
+            name="Live",
+            fields=[
+                (
+                    "job",
+                    models.OneToOneField(
+                        db_column="id",
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        primary_key=True,
+                        related_name="live",
+                        serialize=False,
+                        to="dlq_db.job",
+                    ),
+                ),
+                ("backend", models.CharField(max_length=255)),
+                ("queue", models.CharField(max_length=255)),
+                ("priority", models.SmallIntegerField()),
+                ("state", models.SmallIntegerField()),
+                ("seq", models.BigIntegerField(help_text="Grows in the order in which jobs become ready.")),
+                ("due_at", models.DateTimeField(null=True)),
+                ("token", models.BigIntegerField(default=0, help_text="Grows with every claim.")),
+                (
+                    "settled",
+                    models.BigIntegerField(default=0, help_text="The last token that settled the job."),
+                ),
+                ("settled_by", models.CharField(help_text="Who settled with it.", max_length=255, null=True)),
+                ("attempts", models.SmallIntegerField(default=0)),
+                ("interruptions", models.SmallIntegerField(default=0)),
+                (
+                    "worker",
+                    models.CharField(help_text="Who holds it, or held it last.", max_length=255, null=True),
+                ),
+                ("claimed_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": "dlq_live",
+            },
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                models.F("backend"),
+                models.F("state"),
+                models.F("finished_at"),
+                condition=models.Q(("state__isnull", False)),
+                name="dlq_job_finished",
+            ),
+        ),
+        migrations.AddField(
+            model_name="attempt",
+            name="job",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="history", to="dlq_db.job"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="runner",
+            constraint=models.UniqueConstraint(fields=("backend", "name"), name="dlq_runner_name"),
+        ),
+        migrations.AddField(
+            model_name="worker",
+            name="runner",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="workers", to="dlq_db.runner"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(
+                models.F("backend"),
+                models.F("queue"),
+                models.OrderBy(models.F("priority"), descending=True),
+                models.F("seq"),
+                condition=models.Q(("state", 3)),
+                name="dlq_live_ready",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(
+                models.F("backend"), models.F("due_at"), condition=models.Q(("state", 1)), name="dlq_live_due"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(models.F("worker"), condition=models.Q(("state", 4)), name="dlq_live_running"),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(
+                models.F("backend"), condition=models.Q(("state", 2)), name="dlq_live_blocked"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="worker",
+            constraint=models.UniqueConstraint(fields=("backend", "name"), name="dlq_worker_name"),
+        ),
+        TuneTables(),
+    ]

@@ -1,0 +1,36 @@
+"""The ``OPTIONS`` that dlq-db adds to those of every backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connections
+
+from dlq.conf import BackendOptions
+from dlq.errors import ConfigError
+
+__all__ = ["DatabaseOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseOptions(BackendOptions):
+    """``OPTIONS`` of ``DatabaseBackend``."""
+
+    database_alias: str = "default"
+    """The entry of ``DATABASES`` that holds the jobs."""
+
+    def __post_init__(self) -> None:
+        """Check that the database is one of the site's, and one that dlq-db speaks.
+
+        Raises ConfigError.
+        """
+        BackendOptions.__post_init__(self)
+        if self.database_alias not in connections:
+            raise ConfigError(
+                f"database_alias={self.database_alias!r} is not in DATABASES, which has: {', '.join(connections)}."
+            )
+        vendor = connections[self.database_alias].vendor
+        if vendor not in ("postgresql", "sqlite"):
+            raise ConfigError(
+                f"database_alias={self.database_alias!r} is a {vendor} database; dlq-db speaks PostgreSQL and SQLite."
+            )
