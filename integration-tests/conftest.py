@@ -1,0 +1,66 @@
+"""Fixtures of the tests with real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from pytest_django import DjangoDbBlocker
+
+from databases import Databases, PostgreSQLServer, SQLiteFiles
+from proxy import Proxy
+from sites import Site
+
+
+@pytest.fixture(scope="session")
+def databases(
+    tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
+) -> Iterator[dict[str, Databases]]:
+    made: dict[str, Databases] = {
+        "sqlite": SQLiteFiles(tmp_path_factory.mktemp("sqlite")),
+        "postgresql": PostgreSQLServer(),
+    }
+    yield made
+    for each in made.values():
+        each.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def vendor(request: pytest.FixtureRequest) -> str:
+    """The kind of database; a test for one kind alone says ``parametrize("vendor", [...])``."""
+    return str(request.param)
+
+
+@pytest.fixture
+def migrated() -> bool:
+    """Whether the database has its tables."""
+    return True
+
+
+@pytest.fixture
+def site(
+    vendor: str,
+    migrated: bool,
+    databases: dict[str, Databases],
+    tmp_path: Path,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[Site]:
+    """A site on a fresh database, without any process yet."""
+    with (
+        django_db_blocker.unblock(),
+        databases[vendor].new(tmp_path, migrated=migrated) as url,
+        Site.at(url, tmp_path) as site,
+    ):
+        yield site
+
+
+@pytest.fixture
+def proxy(site: Site) -> Iterator[Proxy]:
+    """A proxy in front of the site's database server, for those processes that are to go through it."""
+    parts = urlsplit(site.url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    with Proxy(parts.hostname, parts.port) as proxy:
+        yield proxy

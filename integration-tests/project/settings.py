@@ -1,0 +1,54 @@
+"""A small Django project on DLQ: for the tests in this process, and for the real processes that tests start.
+
+Tests in this process see two databases, so that one run covers both: ``default`` (SQLite) and ``postgres``,
+whose server ``DLQ_TEST_POSTGRES_URL`` names. Without that variable there is no such alias, and the tests that
+want it fail. A real process sees one database, the one that ``DLQ_PROJECT_DATABASE_URL`` names:
+``sqlite:////absolute/path`` or ``postgresql://user@host:port/name``. What a test wants otherwise of its processes
+it says in ``DLQ_PROJECT_SETTINGS``: a JSON object of settings that come in place of those here.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+def database(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    name = unquote(parts.path.removeprefix("/"))
+    match parts.scheme:
+        case "sqlite":
+            return {"ENGINE": "django.db.backends.sqlite3", "NAME": name}
+        case "postgresql" | "postgres":
+            return {
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": name,
+                "USER": unquote(parts.username or ""),
+                "PASSWORD": unquote(parts.password or ""),
+                "HOST": parts.hostname or "",
+                "PORT": str(parts.port or ""),
+            }
+    raise ValueError(f"no database for {url!r}: expected sqlite:///… or postgresql://…")
+
+
+def databases() -> dict[str, dict[str, Any]]:
+    if url := os.environ.get("DLQ_PROJECT_DATABASE_URL"):
+        return {"default": database(url)}
+    # In memory, threads would share one connection; in a file each has its own, as in production.
+    test_file = Path(tempfile.gettempdir()) / f"dlq-test-{os.getpid()}.sqlite3"
+    found = {"default": database(f"sqlite:///{BASE_DIR / 'db.sqlite3'}") | {"TEST": {"NAME": str(test_file)}}}
+    if url := os.environ.get("DLQ_TEST_POSTGRES_URL"):
+        found["postgres"] = database(url) | {"TEST": {"DEPENDENCIES": []}}
+    return found
+
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATABASES = databases()
+INSTALLED_APPS = ["dlq", "dlq_db"]
+TASKS = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend"}}
+SECRET_KEY = "for tests only"
+USE_TZ = True
+
+globals().update(json.loads(os.environ.get("DLQ_PROJECT_SETTINGS", "{}")))

@@ -1,0 +1,87 @@
+"""A runner that is gone, or as good as gone, is found out by its peers, and its jobs are theirs."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+
+from dlq.states import State
+from processes import Process, is_running, until
+from project import tasks
+from sites import THRESHOLD, Site
+
+
+def test_when_a_runner_is_killed_its_workers_end_and_another_takes_their_jobs(site: Site) -> None:
+    lost = site.start({"*": 2}, DLQ_SHUTDOWN_TIMEOUT=0.5)
+    finishing, hanging = site.enqueue(tasks.hold, "finishing"), site.enqueue(tasks.hold, "hanging")
+    site.traced("began", "finishing")
+    site.traced("began", "hanging")
+    children = lost.children()
+    rescuer = site.start({"*": 1})
+    killed_at = time.monotonic()
+    lost.send(signal.SIGKILL)
+    site.open("finishing")
+    until(lambda: not any(map(is_running, children)), 10, lambda: "its children live on", rescuer)
+    again = site.traced("began", "hanging", times=2)
+    print(f"It ran again {again.at - killed_at:.3f} s after the kill.")
+    assert again.at - killed_at > THRESHOLD / 2
+    site.open("hanging")
+
+    finished, rescued = site.all_settled([finishing, hanging])
+    # Orphaned workers finish what they can in their time, and settle it.
+    assert (finished.state, finished.attempts, finished.interruptions) == (State.SUCCEEDED, 1, 0)
+    assert len(site.traces("began", "finishing")) == 1
+    assert (rescued.state, rescued.attempts, rescued.interruptions) == (State.SUCCEEDED, 1, 1)
+    assert [info.pid for info in site.runners()] == [rescuer.pid]
+
+
+def test_what_a_killed_runner_held_is_taken_by_one_that_starts_later(site: Site) -> None:
+    lost = site.start({"*": 1})
+    held = site.enqueue(tasks.hold, "gate")
+    site.traced("began", "gate")
+    lost.send_all(signal.SIGKILL)
+    lost.wait()
+    site.start({"*": 1})
+    site.traced("began", "gate", times=2)
+    site.open("gate")
+    record = site.settled(held)
+    assert (record.state, record.attempts, record.interruptions) == (State.SUCCEEDED, 1, 1)
+
+
+def test_a_stalled_worker_is_told_that_its_outcome_is_stale(site: Site) -> None:
+    stalled = site.start({"*": 1})
+    held = site.enqueue(tasks.hold, "gate")
+    first = site.traced("began", "gate")
+    rescuer = site.start({"*": 1})
+    stall(site, stalled, rescuer)
+    second = site.traced("began", "gate", times=2)
+    assert second.pid in site.worker_pids(rescuer)
+    stalled.send_all(signal.SIGCONT)
+    site.open("gate")
+    stalled.logged("its outcome here counts for nothing")
+
+    record = site.settled(held)
+    assert {trace.pid for trace in site.traces("ended", "gate")} == {first.pid, second.pid}
+    assert (record.state, record.attempts, record.interruptions) == (State.SUCCEEDED, 1, 1)
+    assert (record.result, record.token) == (str(second.pid), 2)
+    # Having been taken for lost, it registers again and goes on.
+    rescuer.send(signal.SIGTERM)
+    assert rescuer.wait() == 0
+    assert site.settled(site.enqueue(tasks.mark, "after")).result == str(first.pid)
+
+
+def stall(site: Site, runner: Process, peer: Process) -> None:
+    """Stop a runner, but not in the middle of a write to SQLite, whose one lock would stop its peer as well."""
+
+    def beats() -> int:
+        return sum(info.beat for info in site.runners() if info.pid == peer.pid)
+
+    for _ in range(10):
+        runner.send_all(signal.SIGSTOP)
+        before = beats()
+        with contextlib.suppress(AssertionError):
+            until(lambda: beats() > before + 1, THRESHOLD / 2, lambda: "")  # noqa: B023
+            return
+        runner.send_all(signal.SIGCONT)
+    raise AssertionError(f"the peer does not beat:\n{peer.log}")
