@@ -6,7 +6,8 @@ from uuid import RFC_4122, uuid4
 import pytest
 
 from dlq import Counted, Failure, State
-from dlq.job import Claim, Outcome, new_job_id
+from dlq.ids import new_job_id
+from dlq.job import Claim, Order, Outcome
 from dlq.states import TRANSITIONS
 
 CLAIM = Claim(
@@ -48,6 +49,7 @@ def test_ids_are_unique() -> None:
         (Outcome.failed(CLAIM, FAILURE, counted=Counted.INTERRUPTION), State.FAILED, Counted.INTERRUPTION),
         (Outcome.retry(CLAIM, FAILURE, delay=5), State.SCHEDULED, Counted.ATTEMPT),
         (Outcome.retry(CLAIM, FAILURE, delay=0), State.READY, Counted.ATTEMPT),
+        (Outcome.cancelled(CLAIM, "Nobody needs it."), State.CANCELLED, Counted.NOTHING),
         (Outcome.handed_back(CLAIM), State.READY, Counted.NOTHING),
         (Outcome.interrupted(CLAIM, FAILURE), State.READY, Counted.INTERRUPTION),
         (Outcome.parked(CLAIM), State.BLOCKED, Counted.NOTHING),
@@ -57,7 +59,12 @@ def test_an_outcome_carries_the_token_of_its_claim_and_counts_what_really_happen
     outcome: Outcome, state: State, counted: Counted
 ) -> None:
     assert (outcome.id, outcome.token) == (CLAIM.id, CLAIM.token)
-    assert (outcome.state, outcome.counted) == (state, counted)
+    assert (outcome.state, outcome.counted, outcome.keep_for) == (state, counted, None)
+
+
+def test_only_a_cancelled_outcome_says_in_words_why() -> None:
+    assert Outcome.cancelled(CLAIM, "Nobody needs it.", 1.5).reason == "Nobody needs it."
+    assert Outcome.failed(CLAIM, FAILURE).reason is None
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - TRANSITIONS[State.RUNNING]))
@@ -69,6 +76,15 @@ def test_an_outcome_goes_only_where_the_table_lets_a_running_job_go(state: State
 def test_a_job_is_suspect_once_a_worker_was_lost_with_it() -> None:
     assert not CLAIM.suspect
     assert replace(CLAIM, interruptions=1).suspect
+
+
+def test_stored_orders_never_change_their_meaning() -> None:
+    assert {order.name: order.value for order in Order} == {
+        "WORK": "work",
+        "QUIET": "quiet",
+        "STOP": "stop",
+        "PING": "ping",
+    }
 
 
 def test_stored_counts_never_change_their_meaning() -> None:

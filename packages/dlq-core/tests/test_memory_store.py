@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from dlq.errors import RunnerUnknown, StoreUnavailable
-from dlq.job import WorkerRef
+from dlq.ids import new_job_id
+from dlq.job import Note, Order, WorkerRef
 from dlq.signals import store_called
 from dlq.states import State
 from dlq.store.base import Store
@@ -19,7 +20,7 @@ from dlq.testing.contract.builders import NOON, new_job, runner_info, worker_inf
 
 class TestMemoryStore(StoreContract):
     rounds = 50
-    model_examples = 100
+    model_examples = 60
     model_shrinks = True
 
     @pytest.fixture
@@ -61,6 +62,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
     "exchange": (WorkerRef("worker-1"), [], ["default"], 1),
     "waiting": (),
     "reconcile": (WorkerRef("worker-1"), []),
+    "annotate": ([Note(id=new_job_id(), token=1)],),
     "unpark": (["shop.tasks.send"],),
     "parked": (),
     "register_runner": (runner_info(),),
@@ -70,15 +72,26 @@ VERBS: dict[str, tuple[Any, ...]] = {
     "retire": ("runner-1", 7),
     "held": ("worker-1", 5),
     "orphans": (5,),
-    "promote": (5,),
+    "pause": ("default", NOON),
+    "resume": ("default",),
+    "cancel": ([new_job_id()], "Nobody needs it."),
+    "retry": ([new_job_id()],),
+    "instruct": ("worker-1", Order.PING),
+    "heed": ("worker-1", 3),
+    "look": ("runner-1", 5),
     "prune": (State.FAILED, 60.0, 5),
     "ping": (),
 }
 SILENT = ["dedicate", "close"]
 """These two ask the store nothing."""
 TIMED = {
-    *("enqueue", "exchange", "reconcile", "unpark"),
-    *("register_runner", "register_worker", "beat", "promote", "prune"),
+    *("enqueue", "exchange", "waiting", "reconcile", "annotate", "unpark"),
+    *("register_runner", "register_worker", "beat"),
+    *("pause", "cancel", "retry", "look", "prune"),
+}
+NAMED: dict[str, dict[str, Any]] = {
+    "cancel": {"states": {State.FAILED}},
+    "prune": {"task": "shop.tasks.send"},
 }
 each_verb = pytest.mark.parametrize("verb", VERBS)
 
@@ -113,9 +126,13 @@ def calls() -> Iterator[list[dict[str, Any]]]:
     store_called.disconnect(hear)
 
 
+def options(verb: str) -> dict[str, Any]:
+    """What this verb is given by name."""
+    return NAMED.get(verb, {}) | ({"now": NOON} if verb in TIMED else {})
+
+
 def called(door: InstrumentedStore, verb: str) -> Any:
-    timed = {"now": NOON} if verb in TIMED else {}
-    return getattr(door, verb)(*VERBS[verb], **timed)
+    return getattr(door, verb)(*VERBS[verb], **options(verb))
 
 
 def test_every_verb_of_the_store_is_known_here() -> None:
@@ -127,7 +144,7 @@ def test_a_call_is_passed_on_and_reported_once(verb: str, calls: list[dict[str, 
     answer = object()
     store = ScriptedStore(lambda: answer)
     assert called(InstrumentedStore(store), verb) is answer
-    assert store.given == [(verb, VERBS[verb], {"now": NOON} if verb in TIMED else {})]
+    assert store.given == [(verb, VERBS[verb], options(verb))]
     (call,) = calls
     assert (call["sender"], call["alias"], call["verb"]) == (ScriptedStore, "scripted", verb)
     assert (call["arguments"], call["reply"], call["error"]) == (VERBS[verb], answer, None)

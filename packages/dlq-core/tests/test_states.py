@@ -2,7 +2,7 @@ import pytest
 from django.tasks import TaskResultStatus
 
 from dlq import State
-from dlq.states import FINISHED, LIVE, TRANSITIONS
+from dlq.states import FINISHED, LIVE, TRANSITIONS, WAITING
 
 NUMBERS = {
     "SCHEDULED": 1,
@@ -22,6 +22,10 @@ def test_stored_numbers_never_change_their_meaning() -> None:
 def test_every_state_is_either_live_or_finished() -> None:
     assert set(State) == LIVE | FINISHED
     assert not LIVE & FINISHED
+
+
+def test_every_live_job_runs_or_waits() -> None:
+    assert LIVE - {State.RUNNING} == WAITING
 
 
 def test_the_table_says_where_every_state_may_go() -> None:
@@ -52,7 +56,18 @@ def test_every_live_job_can_be_cancelled(state: State) -> None:
 
 @pytest.mark.parametrize("state", sorted(FINISHED - {State.SUCCEEDED}))
 def test_a_job_that_did_not_succeed_can_be_retried_by_hand(state: State) -> None:
-    assert TRANSITIONS[state] == {State.READY, State.SCHEDULED}
+    assert state.may_become(State.READY)
+    assert state.may_become(State.SCHEDULED)
+
+
+def test_a_failed_job_can_be_cancelled_by_whoever_has_seen_it() -> None:
+    assert State.FAILED.may_become(State.CANCELLED)
+    assert State.CANCELLED not in TRANSITIONS[State.SUCCEEDED] | TRANSITIONS[State.CANCELLED]
+
+
+@pytest.mark.parametrize("state", sorted(WAITING))
+def test_every_job_that_waits_can_expire(state: State) -> None:
+    assert state.may_become(State.FAILED)
 
 
 def test_success_is_final() -> None:

@@ -6,6 +6,7 @@ DlqError
 ├── EnqueueError           the job was refused at enqueue; nothing was stored
 │   ├── PayloadError       an argument does not survive JSON unchanged (also TypeError)
 │   ├── PayloadTooLarge    the arguments are larger than ``max_payload``
+│   ├── CallableRefused    a dotted path is neither a task nor allowed by ``DLQ_CALLABLES``
 │   └── TaskRefused        the task cannot run on that backend or queue (also Django's InvalidTask)
 ├── StoreError             the store did not do what it was asked
 │   ├── StoreUnavailable   it cannot be reached, or did not answer: the outcome is unknown
@@ -13,6 +14,10 @@ DlqError
 │   ├── StoreRefused       it refuses the data that it was given
 │   └── RunnerUnknown      a worker registered for a runner that is not, or no longer, registered
 ├── TaskTimeout            raised inside a task whose time is up (also TimeoutError)
+├── JobCancelled           raised inside a task whose job is to be cancelled
+├── JobNotFinished         the job that was waited for has not finished in time (also TimeoutError)
+├── UndiscardableError     a running job was to be discarded
+├── Expired                the job waited for longer than it may (recorded on the job, never raised)
 ├── UnknownTask            no task is importable under the stored name
 └── WorkerLost             the worker that ran the job was lost (recorded on the job, never raised)
 """
@@ -23,10 +28,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.tasks.exceptions import InvalidTask
 
 __all__ = [
+    "CallableRefused",
     "ConfigError",
     "DlqError",
     "EnqueueError",
+    "Expired",
     "InvalidOption",
+    "JobCancelled",
+    "JobNotFinished",
     "PayloadError",
     "PayloadTooLarge",
     "RunnerUnknown",
@@ -36,6 +45,7 @@ __all__ = [
     "StoreUnavailable",
     "TaskRefused",
     "TaskTimeout",
+    "UndiscardableError",
     "UnknownTask",
     "WorkerLost",
 ]
@@ -69,6 +79,10 @@ class TaskRefused(EnqueueError, InvalidTask):
     """The task cannot be run by the backend, or on the queue, that it was enqueued on."""
 
 
+class CallableRefused(EnqueueError):
+    """A dotted path that was to be enqueued is neither a task nor allowed by ``DLQ_CALLABLES``."""
+
+
 class StoreError(DlqError):
     """The store did not do what it was asked."""
 
@@ -95,6 +109,26 @@ class TaskTimeout(DlqError, TimeoutError):
     def __str__(self) -> str:
         """What was said, or in a thread, where it is raised from outside and nothing can be said, the plain fact."""
         return super().__str__() or "The task ran for longer than its timeout."
+
+
+class JobCancelled(DlqError):
+    """Raised inside a task, as soon as it runs Python again, when somebody has asked to cancel its job."""
+
+    def __str__(self) -> str:
+        """What was said, or in a thread, where it is raised from outside and nothing can be said, the plain fact."""
+        return super().__str__() or "The job is to be cancelled."
+
+
+class JobNotFinished(DlqError, TimeoutError):
+    """A job that was waited for has not finished in time; it goes on."""
+
+
+class UndiscardableError(DlqError):
+    """A running job was to be discarded. Cancel it instead, which asks its task to stop."""
+
+
+class Expired(DlqError):
+    """Recorded as the reason of a job that waited for longer than its ``expires_after``, and did not run."""
 
 
 class UnknownTask(DlqError):

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from uuid import UUID
 
 from dlq.states import State
 
 __all__ = [
+    "LOG_LINES",
     "Attempt",
+    "Cancellation",
+    "Cancelled",
     "Claim",
     "Counted",
     "Exchanged",
     "Failure",
+    "Instruction",
     "JobRecord",
     "NewJob",
+    "Note",
+    "Order",
     "Outcome",
     "RunnerInfo",
+    "Sight",
     "WorkerInfo",
     "WorkerRef",
-    "new_job_id",
 ]
 
-_VERSION_7 = 7 << 76
-_VARIANT = 2 << 62
-_RAND_A = ((1 << 12) - 1) << 64
-_RAND_B = (1 << 62) - 1
+LOG_LINES = 1000
+"""How many lines of a job's log are kept."""
 
 
-def new_job_id() -> UUID:
-    """A UUID of version 7 (RFC 9562, 5.7): unique without asking the store, and kind to its indexes.
+class Order(StrEnum):
+    """What an operator tells a worker. The values are stored."""
 
-    Ids identify jobs and never order them: clocks of different machines differ.
-    """
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    return UUID(int=milliseconds << 80 | _VERSION_7 | (random & _RAND_A) | _VARIANT | (random & _RAND_B))
+    WORK = "work"
+    """Claim jobs, as every worker does from its start."""
+    QUIET = "quiet"
+    """Claim nothing more; finish what runs, and stay."""
+    STOP = "stop"
+    """Claim nothing more, finish what runs, and end. Its seat in the runner stays empty."""
+    PING = "ping"
+    """Confirm once more what was told last; it changes nothing, and no worker is ever told it itself."""
 
 
 class Counted(IntEnum):
@@ -71,6 +76,10 @@ class NewJob:
     max_interruptions: int = 2
     overrides: str | None = None
     """JSON of the options given with the call that only the worker needs."""
+    expires_after: float | None = None
+    """Seconds from now after which the job, unless it runs then, fails as ``Expired``."""
+    metadata: str | None = None
+    """A JSON object, for people and for the task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +103,8 @@ class Claim:
     max_attempts: int
     max_interruptions: int
     overrides: str | None = None
+    expires_at: datetime | None = None
+    metadata: str | None = None
 
     @property
     def suspect(self) -> bool:
@@ -126,6 +137,10 @@ class Outcome:
     seconds: float = 0.0
     """How long the attempt ran, by the worker's monotonic clock. Of an interruption nobody knows; it counts
     from the claim."""
+    reason: str | None = None
+    """Why it was cancelled, in words; only with ``CANCELLED``."""
+    keep_for: float | None = None
+    """Seconds for which the finished job is kept; None for as long as the backend's retention says."""
 
     def __post_init__(self) -> None:
         """Refuse a state that no claim may go to."""
@@ -172,6 +187,18 @@ class Outcome:
         )
 
     @classmethod
+    def cancelled(cls, claim: Claim, reason: str, seconds: float = 0.0) -> Outcome:
+        """The job ended because somebody asked for it."""
+        return cls(
+            id=claim.id,
+            token=claim.token,
+            state=State.CANCELLED,
+            counted=Counted.NOTHING,
+            reason=reason,
+            seconds=seconds,
+        )
+
+    @classmethod
     def handed_back(cls, claim: Claim) -> Outcome:
         """The claim goes back to its place in the queue, as if it had never been taken."""
         return cls(id=claim.id, token=claim.token, state=State.READY, counted=Counted.NOTHING)
@@ -205,6 +232,22 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What a running job says about itself. Fenced by the token of its claim, as its outcome is."""
+
+    id: UUID
+    token: int
+    progress: float | None = None
+    """How far it has come, from 0 to 1; None says nothing new."""
+    message: str | None = None
+    """What it does at the moment; None says nothing new."""
+    metadata: str | None = None
+    """A JSON object that replaces the one before; None leaves that."""
+    lines: Sequence[str] = ()
+    """Lines, without line breaks, for the job's log, which is capped: the oldest go first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """Everything that a store knows about one job."""
 
@@ -232,6 +275,20 @@ class JobRecord:
     result: str | None
     history: Sequence[Attempt] = ()
     """Oldest first."""
+    reason: str | None = None
+    """Why it was cancelled, or, while it runs, why it is to be."""
+    expires_at: datetime | None = None
+    """When it fails as ``Expired`` unless it has started."""
+    keep_until: datetime | None = None
+    """Until when the finished job is kept; None for as long as the backend's retention says."""
+    metadata: str | None = None
+    """A JSON object."""
+    progress: float | None = None
+    """From 0 to 1, as its task has said."""
+    message: str | None = None
+    """What its task does, or did last, as it has said."""
+    log: Sequence[str] = ()
+    """Lines that its task has left, oldest first; only the last ``LOG_LINES`` are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +305,12 @@ class WorkerInfo:
     kind: str
     """``process``, ``threads`` or ``coroutines``."""
     incarnation: int = 1
+    order: Order = Order.WORK
+    """The last that it was told."""
+    instructed: int = 0
+    """How often it was told something."""
+    heeded: int = 0
+    """The number of the last instruction that it has confirmed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,3 +351,51 @@ class Exchanged:
     """Outcomes that the same token had settled before: a repetition, not a loss."""
     registered: bool = True
     """False when the store does not know this worker (any more): it was given nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """An order for one worker that it has not confirmed yet."""
+
+    worker: str
+    order: Order
+    number: int
+    """Grows with every instruction of that worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """A running job whose task is to be asked to stop."""
+
+    worker: str
+    id: UUID
+    token: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """What became of the jobs that were to be cancelled; those in neither list were in no state for it."""
+
+    done: list[UUID] = field(default_factory=list)
+    """They are cancelled."""
+    asked: list[UUID] = field(default_factory=list)
+    """They run, and their task will be asked to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What a runner sees when it looks at its store."""
+
+    promoted: int = 0
+    """How many scheduled jobs were due and are ready now."""
+    expired: int = 0
+    """How many jobs had waited for too long and failed."""
+    ready: list[str] = field(default_factory=list)
+    """The queues that have a ready job and are not paused, sorted."""
+    paused: list[str] = field(default_factory=list)
+    """The queues that are paused, sorted."""
+    instructions: list[Instruction] = field(default_factory=list)
+    """For the workers of this runner."""
+    cancellations: list[Cancellation] = field(default_factory=list)
+    """For the workers of this runner; repeated until the job has ended."""

@@ -9,11 +9,13 @@ from functools import cached_property
 
 from dlq.errors import ConfigError
 
-__all__ = ["QUEUE_NAMES", "Selector", "is_queue_name"]
+__all__ = ["QUEUE_NAMES", "Selector", "broadcast_queue", "is_queue_name"]
 
-QUEUE_NAMES = "1 to 255 printable characters without spaces, commas, ! and *"
-_NAME = re.compile(r"[^\s,!*]{1,255}")
-_PART = re.compile(r"!?[^\s,!*]*\*?")
+QUEUE_NAMES = "1 to 255 printable characters without spaces, commas, ! and *, the first of them no @"
+RUNNERS = "@"
+"""What the queues begin with that belong to one runner each."""
+_NAME = re.compile(r"(?!@)[^\s,!*]{1,255}")
+_PART = re.compile(r"!?(?!@)[^\s,!*]*\*?")
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,17 @@ class Selector:
         return any(_fits(part, queue) for part in self._excluded)
 
 
+def broadcast_queue(runner: str) -> str:
+    """The queue of the jobs that this runner alone is to run. No selector stands for it."""
+    return RUNNERS + runner
+
+
 def is_queue_name(name: object) -> bool:
     """Whether a queue may be called so: only then can a selector name it, and every store hold it."""
     return isinstance(name, str) and name.isprintable() and _NAME.fullmatch(name) is not None
 
 
 def _fits(part: str, queue: str) -> bool:
-    return queue.startswith(part[:-1]) if part.endswith("*") else queue == part
+    if part.endswith("*"):
+        return queue.startswith(part[:-1]) and not queue.startswith(RUNNERS)
+    return queue == part

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from django.tasks import TaskResultStatus
 
-__all__ = ["FINISHED", "LIVE", "TRANSITIONS", "State"]
+__all__ = ["FINISHED", "LIVE", "TRANSITIONS", "WAITING", "State"]
 
 
 class State(IntEnum):
@@ -44,6 +44,7 @@ class State(IntEnum):
 
 
 LIVE = frozenset({State.SCHEDULED, State.BLOCKED, State.READY, State.RUNNING})
+WAITING = LIVE - {State.RUNNING}
 FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
 TRANSITIONS = MappingProxyType(
@@ -57,8 +58,9 @@ TRANSITIONS = MappingProxyType(
             {State.SUCCEEDED, State.FAILED, State.CANCELLED, State.SCHEDULED, State.READY, State.BLOCKED}
         ),
         State.SUCCEEDED: frozenset(),
+        # A retry by hand; a person who has seen it and needs it no more.
+        State.FAILED: frozenset({State.READY, State.SCHEDULED, State.CANCELLED}),
         # A retry by hand.
-        State.FAILED: frozenset({State.READY, State.SCHEDULED}),
         State.CANCELLED: frozenset({State.READY, State.SCHEDULED}),
     }
 )

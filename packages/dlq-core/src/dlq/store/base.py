@@ -18,10 +18,26 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from dlq.job import Claim, Exchanged, JobRecord, NewJob, Outcome, RunnerInfo, WorkerInfo, WorkerRef
-from dlq.states import State
+from dlq.job import (
+    Cancelled,
+    Claim,
+    Exchanged,
+    JobRecord,
+    NewJob,
+    Note,
+    Order,
+    Outcome,
+    RunnerInfo,
+    Sight,
+    WorkerInfo,
+    WorkerRef,
+)
+from dlq.states import LIVE, State
 
-__all__ = ["Store"]
+__all__ = ["CANCELLABLE", "Store"]
+
+CANCELLABLE = LIVE | {State.FAILED}
+"""The states that ``Store.cancel`` can end; a failed job is one that a person has seen and needs no more."""
 
 
 class Store(ABC):
@@ -69,9 +85,12 @@ class Store(ABC):
         is returned as ``already``, when this very worker has settled the job with this very token before
         and nobody has settled it since, or as ``stale``.
 
+        A job that is to be cancelled does not go back to waiting: an outcome that would return it cancels it.
+
         Claims come from ``queues`` in the order given, which is strict, and inside a queue by priority,
         then by the order in which the jobs became ready. No two workers are given the same job. A
-        worker that is not registered in this incarnation settles, and is given nothing.
+        worker that is not registered in this incarnation settles, and is given nothing; neither does a
+        paused queue give anything.
 
         With no outcomes it is a claim; with limit 0, a settlement.
 
@@ -80,8 +99,11 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def waiting(self) -> list[str]:
-        """The names of the queues that have a ready job, sorted. Its cost does not grow with their length."""
+    def waiting(self, *, now: datetime | None = None) -> list[str]:
+        """The names of the queues that have a ready job and are not paused, sorted.
+
+        Its cost does not grow with the length of the queues.
+        """
 
     @abstractmethod
     def reconcile(
@@ -89,11 +111,22 @@ class Store(ABC):
     ) -> WorkerRef:
         """Put right what an exchange without an answer may have left behind.
 
-        Claims of the worker whose (id, token) is not among ``held`` go back to their places uncounted.
+        Claims of the worker whose (id, token) is not among ``held`` go back to their places uncounted; those
+        that are to be cancelled are cancelled.
         The returned reference replaces the worker's: an exchange under the old one, which the store may
         still be working on, claims nothing from now on.
 
         Raises RunnerUnknown when the worker is not registered.
+        """
+
+    @abstractmethod
+    def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
+        """Store what running jobs say about themselves; several notes of one job count in the order given.
+
+        Returns the ids of those whose token is not the one under which the job is running: their notes
+        are rejected. What a job has said stays when it has ended, and the next attempt goes on from there.
+
+        Raises StoreRefused for data that the store cannot hold; nothing is stored then.
         """
 
     @abstractmethod
@@ -117,6 +150,9 @@ class Store(ABC):
     @abstractmethod
     def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
         """Make a worker of a known runner known; only then may it claim.
+
+        Registering it again changes what it says, and keeps what it was told: the numbers of its instructions,
+        and its order, unless it names one other than ``WORK``.
 
         Raises RunnerUnknown when its runner is not registered.
         """
@@ -148,17 +184,83 @@ class Store(ABC):
     def orphans(self, limit: int) -> list[Claim]:
         """Claims whose worker is not registered, the oldest first. Whoever settles one first, has."""
 
+    # --- Controls ---
+
+    @abstractmethod
+    def pause(self, queue: str, until: datetime | None = None, *, now: datetime | None = None) -> None:
+        """Have a queue give no claims, until then or until it is resumed.
+
+        An exchange that begins after this has returned claims nothing from it. Pausing again replaces ``until``.
+        """
+
+    @abstractmethod
+    def resume(self, queue: str) -> bool:
+        """Have a paused queue give claims again; returns whether it was paused."""
+
+    @abstractmethod
+    def cancel(
+        self,
+        ids: Collection[UUID],
+        reason: str,
+        *,
+        states: Collection[State] = CANCELLABLE,
+        now: datetime | None = None,
+    ) -> Cancelled:
+        """Cancel those of the jobs that are in one of ``states``, each of them ``CANCELLABLE``.
+
+        One that waits, or has failed, is cancelled at once. One that runs is marked: its runner sees it in
+        ``look`` and asks the task to stop; see ``exchange`` for what becomes of it. Of several reasons that were
+        given while it ran the last counts.
+        """
+
+    @abstractmethod
+    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
+        """Make failed and cancelled jobs ready again, behind those that wait; returns which.
+
+        Their attempts and interruptions count from nothing again, and they do not expire any more. Tokens go
+        on growing, and the history and the log stay.
+        """
+
+    @abstractmethod
+    def instruct(self, worker: str, order: Order) -> int | None:
+        """Tell a worker something; returns the number of the instruction, None when there is no such worker.
+
+        A ping changes no order: it has the worker told once more what it was told last, and confirm that.
+        """
+
+    @abstractmethod
+    def heed(self, worker: str, number: int) -> None:
+        """Confirm the instructions of a worker up to this number; of no effect when it is gone.
+
+        A number that it was not given yet confirms those that it was, and none to come.
+        """
+
     # --- Upkeep ---
 
     @abstractmethod
-    def promote(self, limit: int, *, now: datetime | None = None) -> int:
-        """Make up to ``limit`` scheduled jobs that are due ready, the longest due first; returns how many."""
+    def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
+        """What every runner does about once a second, in one call.
+
+        Up to ``limit`` jobs that wait, for their first attempt or another, and whose ``expires_at`` has come
+        fail as Expired, which their history says. Then up to ``limit`` scheduled jobs that are due become ready,
+        the longest due first. The reply also says which queues have ready jobs, which are paused, and what is
+        to be told to the workers of this runner.
+        """
 
     @abstractmethod
-    def prune(self, state: State, older_than: float, limit: int, *, now: datetime | None = None) -> int:
+    def prune(
+        self,
+        state: State,
+        older_than: float | None,
+        limit: int,
+        *,
+        task: str | None = None,
+        now: datetime | None = None,
+    ) -> int:
         """Delete up to ``limit`` jobs that reached this finished state ``older_than`` seconds ago or earlier.
 
-        Returns how many.
+        A job that has a ``keep_until`` of its own goes when that is over, whatever ``older_than`` is; with None,
+        only such jobs go. Returns how many.
         """
 
     @abstractmethod

@@ -20,6 +20,11 @@ class QueueCounts:
 
     queue: str
     states: Mapping[State, int]
+    latency: float | None = None
+    """Seconds for which the ready job that is first in line by age has been due; None when none is ready."""
+    paused: bool = False
+    paused_until: datetime | None = None
+    """None for a pause without an end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +34,21 @@ class JobFilter:
     states: Collection[State] | None = None
     queues: Collection[str] | None = None
     tasks: Collection[str] | None = None
+    workers: Collection[str] | None = None
+    """Who runs them, or ran the attempt that ended them."""
 
 
 class Inspector(ABC):
     """Reads a store and never changes it."""
 
     @abstractmethod
-    def counts(self) -> list[QueueCounts]:
-        """The jobs of each queue by state, sorted by queue."""
+    def counts(
+        self, queues: Collection[str] | None = None, *, now: datetime | None = None
+    ) -> list[QueueCounts]:
+        """The jobs of each queue by state, sorted by queue: of these queues, or of all.
+
+        Queues that are paused are among them also when they hold no job.
+        """
 
     @abstractmethod
     def runners(self, *, now: datetime | None = None) -> list[RunnerInfo]:
@@ -44,7 +56,7 @@ class Inspector(ABC):
 
     @abstractmethod
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
-        """Jobs by descending id, which is about newest first, without their history.
+        """Jobs by descending id, which is about newest first, without their history and log.
 
         ``before`` is the last id of the page before this one.
         """

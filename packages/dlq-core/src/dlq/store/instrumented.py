@@ -7,10 +7,23 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from dlq.job import Claim, Exchanged, JobRecord, NewJob, Outcome, RunnerInfo, WorkerInfo, WorkerRef
+from dlq.job import (
+    Cancelled,
+    Claim,
+    Exchanged,
+    JobRecord,
+    NewJob,
+    Note,
+    Order,
+    Outcome,
+    RunnerInfo,
+    Sight,
+    WorkerInfo,
+    WorkerRef,
+)
 from dlq.signals import store_called
 from dlq.states import State
-from dlq.store.base import Store
+from dlq.store.base import CANCELLABLE, Store
 
 __all__ = ["InstrumentedStore"]
 
@@ -63,13 +76,16 @@ class InstrumentedStore(Store):
     ) -> Exchanged:
         return self._report(self.wrapped.exchange, worker, outcomes, queues, limit, now=now)
 
-    def waiting(self) -> list[str]:
-        return self._report(self.wrapped.waiting)
+    def waiting(self, *, now: datetime | None = None) -> list[str]:
+        return self._report(self.wrapped.waiting, now=now)
 
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:
         return self._report(self.wrapped.reconcile, worker, held, now=now)
+
+    def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
+        return self._report(self.wrapped.annotate, notes, now=now)
 
     def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
         return self._report(self.wrapped.unpark, tasks, now=now)
@@ -98,11 +114,44 @@ class InstrumentedStore(Store):
     def orphans(self, limit: int) -> list[Claim]:
         return self._report(self.wrapped.orphans, limit)
 
-    def promote(self, limit: int, *, now: datetime | None = None) -> int:
-        return self._report(self.wrapped.promote, limit, now=now)
+    def pause(self, queue: str, until: datetime | None = None, *, now: datetime | None = None) -> None:
+        return self._report(self.wrapped.pause, queue, until, now=now)
 
-    def prune(self, state: State, older_than: float, limit: int, *, now: datetime | None = None) -> int:
-        return self._report(self.wrapped.prune, state, older_than, limit, now=now)
+    def resume(self, queue: str) -> bool:
+        return self._report(self.wrapped.resume, queue)
+
+    def cancel(
+        self,
+        ids: Collection[UUID],
+        reason: str,
+        *,
+        states: Collection[State] = CANCELLABLE,
+        now: datetime | None = None,
+    ) -> Cancelled:
+        return self._report(self.wrapped.cancel, ids, reason, states=states, now=now)
+
+    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
+        return self._report(self.wrapped.retry, ids, now=now)
+
+    def instruct(self, worker: str, order: Order) -> int | None:
+        return self._report(self.wrapped.instruct, worker, order)
+
+    def heed(self, worker: str, number: int) -> None:
+        return self._report(self.wrapped.heed, worker, number)
+
+    def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
+        return self._report(self.wrapped.look, runner, limit, now=now)
+
+    def prune(
+        self,
+        state: State,
+        older_than: float | None,
+        limit: int,
+        *,
+        task: str | None = None,
+        now: datetime | None = None,
+    ) -> int:
+        return self._report(self.wrapped.prune, state, older_than, limit, task=task, now=now)
 
     def ping(self) -> None:
         return self._report(self.wrapped.ping)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from uuid import UUID
+
 import pytest
 
-from dlq.job import Outcome, WorkerRef
+from dlq.job import Note, Order, Outcome, Sight, WorkerRef
 from dlq.states import State
 from dlq.store.base import Store
-from dlq.store.inspector import Inspector
+from dlq.store.inspector import Inspector, JobFilter
 from dlq.testing.contract.builders import (
     FAILURE,
     NOON,
@@ -19,6 +22,10 @@ from dlq.testing.contract.builders import (
     claim,
     claim_ids,
     claim_one,
+    look,
+    one_of_each,
+    promote,
+    record,
     register,
     runner_info,
     settle,
@@ -28,6 +35,34 @@ from dlq.testing.contract.builders import (
 )
 
 __all__ = ["Aliases"]
+
+
+type Control = Callable[[Store, dict[State, UUID], int], object]
+
+CONTROLS: dict[str, Control] = {
+    "pause": lambda store, ids, token: store.pause("ready", now=NOON),
+    "resume": lambda store, ids, token: store.resume("paused"),
+    "cancel": lambda store, ids, token: store.cancel(ids.values(), "no", now=after(5)),
+    "retry": lambda store, ids, token: store.retry(ids.values(), now=after(5)),
+    "instruct": lambda store, ids, token: store.instruct("worker-1", Order.STOP),
+    "heed": lambda store, ids, token: store.heed("worker-1", 1),
+    "annotate": lambda store, ids, token: store.annotate(
+        [Note(id=ids[State.RUNNING], token=token, message="here", lines=["here"])]
+    ),
+    "look": lambda store, ids, token: store.look("runner-1", 10, now=after(1e6)),
+}
+"""What somebody may do in one backend, with the ids of jobs, and the token of a claim, of another."""
+
+
+def _world(store: Store, inspector: Inspector) -> object:
+    """All that there is to know, without changing it."""
+    jobs = inspector.jobs(JobFilter(), limit=100)
+    return (
+        sorted(store.get([job.id for job in jobs]), key=lambda job: job.id),
+        inspector.counts(now=NOON),
+        inspector.runners(now=NOON),
+        look(store, "runner-1", 0),
+    )
 
 
 class Aliases:
@@ -130,12 +165,57 @@ class Aliases:
         assert other.parked() == []
         match upkeep:
             case "promote":
-                done = other.promote(10, now=after(1e6))
+                done = promote(other, 10, now=after(1e6))
             case "unpark":
                 done = other.unpark(["shop.send"], now=after(1e6))
             case _:
                 done = other.prune(State.FAILED, 1, 10, now=after(1e6))
         assert (done, totals(inspector)) == (0, before)
+
+    @pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS.keys())
+    def test_controls_and_upkeep_of_one_backend_touch_no_other(
+        self,
+        store: Store,
+        make_store: MakeStore,
+        worker: WorkerRef,
+        inspector: Inspector,
+        control: Control,
+    ) -> None:
+        ids = one_of_each(store, worker)
+        add(store, queue="late", expires_after=1)
+        store.pause("paused", now=NOON)
+        store.instruct(worker.id, Order.QUIET)
+        other = make_store(alias="other")
+        register(other, worker.id, "runner-1")
+        before = _world(store, inspector)
+        control(other, ids, record(store, ids[State.RUNNING]).token)
+        assert _world(store, inspector) == before
+
+    def test_a_pause_of_one_backend_is_none_of_another(self, store: Store, make_store: MakeStore) -> None:
+        other = make_store(alias="other")
+        add(store)
+        add(other)
+        store.pause("default", now=NOON)
+        other.pause("default", after(5), now=NOON)
+        assert [look(each, now=after(5)).paused for each in (store, other)] == [["default"], []]
+        assert (other.resume("default"), store.resume("default")) == (True, True)
+
+    def test_what_is_told_in_one_backend_is_seen_there_only(
+        self, store: Store, make_store: MakeStore, worker: WorkerRef
+    ) -> None:
+        other = make_store(alias="other")
+        register(other, worker.id, "runner-1")
+        add(other, queue="b", run_after=after(1))
+        add(other, queue="c", expires_after=1)
+        add(other, queue="a")
+        found = claim_one(other, worker, queues=["a"])
+        other.cancel([found.id], "no")
+        other.instruct(worker.id, Order.QUIET)
+        other.pause("a", now=NOON)
+        assert look(store, "runner-1", now=after(1)) == Sight()
+        sight = look(other, "runner-1", now=after(1))
+        assert (sight.promoted, sight.expired, sight.ready, sight.paused) == (1, 1, ["b"], ["a"])
+        assert (len(sight.instructions), len(sight.cancellations)) == (1, 1)
 
     def test_a_runner_may_serve_two_backends(
         self, store: Store, make_store: MakeStore, inspector: Inspector

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from dlq.ids import new_job_id
 from dlq.job import (
     Claim,
     Counted,
@@ -18,9 +19,9 @@ from dlq.job import (
     NewJob,
     Outcome,
     RunnerInfo,
+    Sight,
     WorkerInfo,
     WorkerRef,
-    new_job_id,
 )
 from dlq.states import State
 from dlq.store.base import Store
@@ -41,7 +42,10 @@ __all__ = [
     "claim_one",
     "declare_lost",
     "every_outcome",
+    "look",
     "new_job",
+    "one_of_each",
+    "promote",
     "record",
     "register",
     "rejected",
@@ -111,6 +115,22 @@ def state_of(store: Store, id: UUID) -> State:
     return record(store, id).state
 
 
+def one_of_each(store: Store, worker: WorkerRef) -> dict[State, UUID]:
+    """A job in each state, each on the queue and of the task that have the name of the state."""
+    kinds = {
+        State.SCHEDULED: "retry later",
+        State.BLOCKED: "parked",
+        State.SUCCEEDED: "succeeded",
+        State.FAILED: "failed",
+        State.CANCELLED: "cancelled",
+    }
+    ids = {state: add(store, queue=state.label, task=f"shop.{state.label}") for state in State}
+    for state, kind in kinds.items():
+        settle_one(store, worker, OUTCOMES[kind](claim_one(store, worker, queues=[state.label])))
+    claim_one(store, worker, queues=["running"])
+    return ids
+
+
 def totals(inspector: Inspector) -> dict[State, int]:
     """How many jobs are in each state, over all queues."""
     found: dict[State, int] = {}
@@ -118,6 +138,16 @@ def totals(inspector: Inspector) -> dict[State, int]:
         for state, count in queue.states.items():
             found[state] = found.get(state, 0) + count
     return found
+
+
+def look(store: Store, runner: str = "nobody", limit: int = 100, *, now: datetime = NOON) -> Sight:
+    """Look, by default as a runner without workers does."""
+    return store.look(runner, limit, now=now)
+
+
+def promote(store: Store, limit: int, *, now: datetime | None = None) -> int:
+    """Look, as a runner without workers does, and count the promoted jobs only."""
+    return store.look("nobody", limit, now=now).promoted
 
 
 # --- Runners and workers ---
@@ -224,15 +254,11 @@ def rejected(reply: Exchanged) -> list[UUID]:
 type MakeOutcome = Callable[[Claim], Outcome]
 
 
-def _cancelled(claim: Claim) -> Outcome:
-    return Outcome(id=claim.id, token=claim.token, state=State.CANCELLED, counted=Counted.NOTHING)
-
-
 OUTCOMES: dict[str, MakeOutcome] = {
     "succeeded": lambda claim: Outcome.succeeded(claim, '"done"', 1.0),
     "failed": lambda claim: Outcome.failed(claim, FAILURE, 1.0),
     "worker lost": lambda claim: Outcome.failed(claim, FAILURE, counted=Counted.INTERRUPTION),
-    "cancelled": _cancelled,
+    "cancelled": lambda claim: Outcome.cancelled(claim, "Nobody needs it.", 1.0),
     "retry later": lambda claim: Outcome.retry(claim, FAILURE, 60.0, 1.0),
     "retry now": lambda claim: Outcome.retry(claim, FAILURE, 0.0, 1.0),
     "handed back": Outcome.handed_back,

@@ -19,6 +19,7 @@ from dlq.testing.contract.builders import (
     claim_one,
     declare_lost,
     new_job,
+    promote,
     record,
     settle_one,
     state_of,
@@ -39,6 +40,8 @@ class Claiming:
             max_attempts=7,
             max_interruptions=5,
             overrides='{"timeout":30}',
+            expires_after=600.5,
+            metadata='{"customer":7}',
         )
         store.enqueue([job], now=NOON)
         found = claim_one(store, worker, now=after(3))
@@ -59,6 +62,8 @@ class Claiming:
             max_attempts=7,
             max_interruptions=5,
             overrides='{"timeout":30}',
+            expires_at=after(600.5),
+            metadata='{"customer":7}',
         )
 
     def test_a_claimed_job_is_running(self, store: Store, worker: WorkerRef) -> None:
@@ -97,7 +102,7 @@ class Claiming:
     ) -> None:
         late = add(store, run_after=after(10))
         early = add_many(store, 2, now=after(1))
-        assert store.promote(10, now=after(10)) == 1
+        assert promote(store, 10, now=after(10)) == 1
         later = add(store, now=after(5))
         assert claim_ids(store, worker, now=after(11)) == [*early, late, later]
 

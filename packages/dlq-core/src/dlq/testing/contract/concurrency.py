@@ -1,4 +1,4 @@
-"""Laws that only a race can break. The one place of the contract with threads."""
+"""Laws that only a race can break: many workers, rescuers and clients at once."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from dlq.testing.contract.builders import (
     claim_ids,
     claim_one,
     new_job,
+    promote,
     record,
     register,
     rejected,
@@ -36,13 +37,13 @@ from dlq.testing.contract.builders import (
     worker_info,
 )
 
-__all__ = ["Concurrency"]
+__all__ = ["Concurrency", "claiming", "reconciling", "settling", "together"]
 
 PATIENCE = 60.0
 """Seconds until a thread that has not come back is given up."""
 
 
-def _together[R](make_store: MakeStore, *works: Callable[[Store], R], dedicated: bool = True) -> list[R]:
+def together[R](make_store: MakeStore, *works: Callable[[Store], R], dedicated: bool = True) -> list[R]:
     """Do these at the same moment, each in a thread with a Store object of its own; their answers in order.
 
     Runners and workers have dedicated connections, clients have not.
@@ -75,11 +76,14 @@ def _together[R](make_store: MakeStore, *works: Callable[[Store], R], dedicated:
     return [answers[at] for at in range(len(works))]
 
 
-def _claiming(worker: WorkerRef) -> Callable[[Store], list[UUID]]:
+def claiming(worker: WorkerRef) -> Callable[[Store], list[UUID]]:
+    """A claim of a few; it answers with the ids."""
     return lambda store: claim_ids(store, worker, 5)
 
 
-def _reconciling(worker: WorkerRef) -> Callable[[Store], list[UUID]]:
+def reconciling(worker: WorkerRef) -> Callable[[Store], list[UUID]]:
+    """A reconciliation of a worker that holds nothing; it answers with no ids."""
+
     def work(store: Store) -> list[UUID]:
         store.reconcile(worker, [])
         return []
@@ -110,7 +114,7 @@ def _enqueueing(jobs: Sequence[NewJob]) -> Callable[[Store], datetime]:
     return lambda store: store.enqueue(jobs, now=NOON)
 
 
-def _settling(worker: WorkerRef, outcomes: Sequence[Outcome]) -> Callable[[Store], list[UUID]]:
+def settling(worker: WorkerRef, outcomes: Sequence[Outcome]) -> Callable[[Store], list[UUID]]:
     """A settlement; it answers with the outcomes that were written."""
 
     def work(store: Store) -> list[UUID]:
@@ -145,7 +149,7 @@ class Concurrency:
             return work
 
         workers = [register(store, f"worker-{at}") for at in range(self.claimers)]
-        found = [id for taken in _together(make_store, *map(claim_all, workers)) for id in taken]
+        found = [id for taken in together(make_store, *map(claim_all, workers)) for id in taken]
         assert Counter(found) == Counter(ids)
         assert totals(inspector) == {State.RUNNING: 200}
 
@@ -154,7 +158,7 @@ class Concurrency:
     ) -> None:
         ids = add_many(store, 120)
         workers = [register(store, f"worker-{at}") for at in range(self.claimers)]
-        done = _together(make_store, *map(_working_off, workers))
+        done = together(make_store, *map(_working_off, workers))
         assert Counter(id for ids in done for id in ids) == Counter(ids)
         assert totals(inspector) == {State.SUCCEEDED: 120}
 
@@ -165,8 +169,8 @@ class Concurrency:
         for _ in range(self.rounds):
             id = add(store)
             held = claim_one(store, workers[0])
-            works = [_settling(workers[0], [Outcome.handed_back(held)]), _claiming(workers[1])]
-            _, taken = _together(make_store, *works)
+            works = [settling(workers[0], [Outcome.handed_back(held)]), claiming(workers[1])]
+            _, taken = together(make_store, *works)
             taken = taken or claim_ids(store, workers[1])
             assert taken == [id]
 
@@ -179,8 +183,8 @@ class Concurrency:
             add(store)
             found = claim_one(store, worker)
             rivals = [(worker, OUTCOMES["succeeded"]), (WorkerRef("rescuer"), OUTCOMES["interrupted"])]
-            works = [_settling(ref, [outcome_of(found)]) for ref, outcome_of in rivals]
-            winner = _together(make_store, *works).index([found.id])
+            works = [settling(ref, [outcome_of(found)]) for ref, outcome_of in rivals]
+            winner = together(make_store, *works).index([found.id])
             job = record(store, found.id)
             assert job.state == (State.SUCCEEDED, State.READY)[winner]
             assert (job.attempts, job.interruptions) == ((1, 0), (0, 1))[winner]
@@ -193,7 +197,7 @@ class Concurrency:
         for _ in range(self.rounds):
             add(store)
             outcome = Outcome.failed(claim_one(store, worker), FAILURE)
-            written = _together(make_store, *[_settling(worker, [outcome])] * 4)
+            written = together(make_store, *[settling(worker, [outcome])] * 4)
             assert sorted(written) == [[], [], [], [outcome.id]]
             job = record(store, outcome.id)
             assert (job.attempts, len(job.history)) == (1, 1)
@@ -205,8 +209,8 @@ class Concurrency:
         for kind in ("interrupted", "interrupted", "interrupted", "succeeded"):
             outcomes = [OUTCOMES[kind](found) for found in claim(store, worker)]
             orders = [outcomes, outcomes[::-1]] * (self.claimers // 2)
-            works = [_settling(WorkerRef(f"rescuer-{at}"), order) for at, order in enumerate(orders)]
-            written = [id for done in _together(make_store, *works) for id in done]
+            works = [settling(WorkerRef(f"rescuer-{at}"), order) for at, order in enumerate(orders)]
+            written = [id for done in together(make_store, *works) for id in done]
             assert Counter(written) == Counter(ids)
         assert {(job.interruptions, job.attempts) for job in store.get(ids)} == {(3, 1)}
 
@@ -218,7 +222,7 @@ class Concurrency:
         ids = add_many(store, 5)
         for _ in range(self.rounds):
             older = worker
-            _together(make_store, _claiming(older), _reconciling(older))
+            together(make_store, claiming(older), reconciling(older))
             assert store.held(older.id, 10) == []
             worker = store.reconcile(older, [])
         assert claim_ids(store, worker) == ids
@@ -229,7 +233,7 @@ class Concurrency:
         for _ in range(self.rounds):
             add_many(store, 3)
             outcomes = [OUTCOMES["succeeded"](found) for found in claim(store, worker)]
-            written, _ = _together(make_store, _settling(worker, outcomes), _reconciling(worker))
+            written, _ = together(make_store, settling(worker, outcomes), reconciling(worker))
             states = {job.id: job.state for job in store.get([outcome.id for outcome in outcomes])}
             assert states == {
                 outcome.id: State.SUCCEEDED if outcome.id in written else State.READY for outcome in outcomes
@@ -243,7 +247,7 @@ class Concurrency:
         for _ in range(self.rounds):
             register(store, "w", "a")
             beat = store.beat("a", now=NOON)["a"]
-            retired = _together(make_store, *[_retiring("a", beat)] * 4)
+            retired = together(make_store, *[_retiring("a", beat)] * 4)
             assert sorted(retired) == [False, False, False, True]
 
     def test_a_beat_that_races_with_a_retirement_has_one_winner(
@@ -252,7 +256,7 @@ class Concurrency:
         for _ in range(self.rounds):
             register(store, "w", "a")
             beat = store.beat("a", now=NOON)["a"]
-            retired, counted = _together(make_store, _retiring("a", beat), _beating("a"))
+            retired, counted = together(make_store, _retiring("a", beat), _beating("a"))
             assert retired != counted
             assert _beating("a")(store) == counted
 
@@ -264,7 +268,7 @@ class Concurrency:
             store.register_runner(runner_info(name), now=NOON)
         before = store.beat("observer", now=NOON)
         for _ in range(self.rounds):
-            assert all(_together(make_store, *map(_beating, names)))
+            assert all(together(make_store, *map(_beating, names)))
         beats = store.beat("observer", now=NOON)
         assert {beats[name] - before[name] for name in names} == {self.rounds}
 
@@ -274,7 +278,7 @@ class Concurrency:
         add(store)
         for _ in range(self.rounds):
             store.register_runner(runner_info("a"), now=NOON)
-            _together(make_store, _registering("w", "a"), lambda store: store.retire("a"))
+            together(make_store, _registering("w", "a"), lambda store: store.retire("a"))
             assert inspector.runners(now=NOON) == []
             assert claim(store, WorkerRef("w")) == []
 
@@ -284,8 +288,8 @@ class Concurrency:
         self, store: Store, make_store: MakeStore, worker: WorkerRef
     ) -> None:
         ids = add_many(store, 60, run_after=after(1))
-        done = _together(make_store, *[lambda store: store.promote(25, now=after(2))] * 4)
-        assert sum(done) + store.promote(100, now=after(2)) == 60
+        done = together(make_store, *[lambda store: promote(store, 25, now=after(2))] * 4)
+        assert sum(done) + promote(store, 100, now=after(2)) == 60
         assert sorted(claim_ids(store, worker)) == sorted(ids)
 
     def test_unparking_at_the_same_moment_counts_each_job_once(
@@ -293,7 +297,7 @@ class Concurrency:
     ) -> None:
         ids = add_many(store, 30, task="new.task")
         settle(store, worker, *map(Outcome.parked, claim(store, worker)))
-        assert sum(_together(make_store, *[lambda store: store.unpark(["new.task"])] * 4)) == 30
+        assert sum(together(make_store, *[lambda store: store.unpark(["new.task"])] * 4)) == 30
         assert claim_ids(store, worker) == ids
 
     def test_prunes_at_the_same_moment_count_each_job_once(
@@ -301,7 +305,7 @@ class Concurrency:
     ) -> None:
         add_many(store, 60)
         settle(store, worker, *map(OUTCOMES["succeeded"], claim(store, worker)))
-        done = _together(make_store, *[lambda store: store.prune(State.SUCCEEDED, 1, 25, now=after(60))] * 4)
+        done = together(make_store, *[lambda store: store.prune(State.SUCCEEDED, 1, 25, now=after(60))] * 4)
         assert sum(done) + store.prune(State.SUCCEEDED, 1, 100, now=after(60)) == 60
         assert inspector.counts() == []
 
@@ -311,8 +315,8 @@ class Concurrency:
         self, store: Store, make_store: MakeStore, worker: WorkerRef
     ) -> None:
         jobs = [new_job() for _ in range(3)]
-        _together(make_store, _enqueueing(jobs), dedicated=False)
-        assert _together(make_store, _claiming(worker)) == [[job.id for job in jobs]]
+        together(make_store, _enqueueing(jobs), dedicated=False)
+        assert together(make_store, claiming(worker)) == [[job.id for job in jobs]]
         assert len(store.held(worker.id, 10)) == 3
 
     def test_an_enqueue_repeated_while_it_is_under_way_stores_each_job_once(
@@ -320,14 +324,14 @@ class Concurrency:
     ) -> None:
         for _ in range(self.rounds):
             jobs = [new_job() for _ in range(5)]
-            _together(make_store, *[_enqueueing(jobs)] * 4, dedicated=False)
+            together(make_store, *[_enqueueing(jobs)] * 4, dedicated=False)
             assert claim_ids(store, worker) == [job.id for job in jobs]
 
     def test_batches_enqueued_at_the_same_moment_keep_their_order(
         self, store: Store, make_store: MakeStore, worker: WorkerRef
     ) -> None:
         batches = [[new_job() for _ in range(10)] for _ in range(self.claimers)]
-        _together(make_store, *map(_enqueueing, batches), dedicated=False)
+        together(make_store, *map(_enqueueing, batches), dedicated=False)
         places = {id: place for place, id in enumerate(claim_ids(store, worker, 1000))}
         assert len(places) == 10 * self.claimers
         for jobs in batches:

@@ -11,7 +11,8 @@ import pytest
 from django.db import transaction
 
 from dlq.errors import StoreRefused
-from dlq.job import JobRecord, WorkerRef, new_job_id
+from dlq.ids import new_job_id
+from dlq.job import JobRecord, WorkerRef
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -25,6 +26,7 @@ from dlq.testing.contract.builders import (
     claim_ids,
     claim_one,
     new_job,
+    promote,
     record,
     settle_one,
     state_of,
@@ -69,6 +71,7 @@ ODD: dict[str, Any] = {
     "queue": "a long name " * 1_000,
     "max_attempts": 2**40,
     "max_interruptions": 2**70,
+    "metadata": '{"a raw NUL": "\x00"}',
 }
 
 
@@ -99,6 +102,8 @@ class Enqueueing:
             max_attempts=7,
             max_interruptions=5,
             overrides='{"timeout":30}',
+            expires_after=7200.5,
+            metadata='{"customer":7}',
         )
         store.enqueue([job], now=NOON)
         assert record(store, job.id) == JobRecord(
@@ -122,6 +127,8 @@ class Enqueueing:
             overrides='{"timeout":30}',
             result=None,
             history=(),
+            expires_at=after(7200.5),
+            metadata='{"customer":7}',
         )
 
     def test_the_time_of_an_enqueue_is_returned(self, store: Store) -> None:
@@ -135,7 +142,7 @@ class Enqueueing:
         past, ahead = new_job(run_after=now - timedelta(days=1)), new_job(run_after=now + timedelta(days=1))
         store.enqueue([past, ahead])
         assert [state_of(store, job.id) for job in (past, ahead)] == [State.READY, State.SCHEDULED]
-        assert store.promote(10) == 0
+        assert promote(store, 10) == 0
 
     def test_a_batch_keeps_its_order(self, store: Store, worker: WorkerRef) -> None:
         ids = add_many(store, 20)

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from dlq.job import Claim, Counted, Outcome, WorkerRef, new_job_id
+from dlq.ids import new_job_id
+from dlq.job import Claim, Counted, Outcome, WorkerRef
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (

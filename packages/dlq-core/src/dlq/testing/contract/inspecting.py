@@ -21,6 +21,8 @@ from dlq.testing.contract.builders import (
     claim,
     claim_one,
     declare_lost,
+    new_job,
+    one_of_each,
     record,
     register,
     runner_info,
@@ -34,24 +36,13 @@ __all__ = ["Inspecting"]
 EVERYTHING = JobFilter()
 
 
-def _one_of_each(store: Store, worker: WorkerRef) -> dict[State, UUID]:
-    """A job in each state, each on the queue and of the task that have the name of the state."""
-    kinds = {
-        State.SCHEDULED: "retry later",
-        State.BLOCKED: "parked",
-        State.SUCCEEDED: "succeeded",
-        State.FAILED: "failed",
-        State.CANCELLED: "cancelled",
-    }
-    ids = {state: add(store, queue=state.label, task=f"shop.{state.label}") for state in State}
-    for state, kind in kinds.items():
-        settle_one(store, worker, OUTCOMES[kind](claim_one(store, worker, queues=[state.label])))
-    claim_one(store, worker, queues=["running"])
-    return ids
-
-
 def _ids(jobs: Sequence[JobRecord]) -> list[UUID]:
     return [job.id for job in jobs]
+
+
+def _latency(inspector: Inspector, *, at: float) -> float | None:
+    (counts,) = inspector.counts(now=after(at))
+    return counts.latency
 
 
 class Inspecting:
@@ -70,14 +61,14 @@ class Inspecting:
         add(store, queue="a", run_after=after(60))
         add(store, queue="C")
         settle_one(store, worker, OUTCOMES["failed"](claim_one(store, worker, queues=["b"])))
-        assert inspector.counts() == [
-            QueueCounts(queue="C", states={State.READY: 1}),
+        assert inspector.counts(now=after(5)) == [
+            QueueCounts(queue="C", states={State.READY: 1}, latency=5.0),
             QueueCounts(queue="a", states={State.SCHEDULED: 1}),
-            QueueCounts(queue="b", states={State.SCHEDULED: 2, State.READY: 2, State.FAILED: 1}),
+            QueueCounts(queue="b", states={State.SCHEDULED: 2, State.READY: 2, State.FAILED: 1}, latency=5.0),
         ]
 
     def test_every_state_is_counted(self, store: Store, worker: WorkerRef, inspector: Inspector) -> None:
-        _one_of_each(store, worker)
+        one_of_each(store, worker)
         assert totals(inspector) == dict.fromkeys(State, 1)
 
     def test_a_state_that_was_left_is_not_counted(
@@ -88,6 +79,85 @@ class Inspecting:
         assert inspector.counts() == [QueueCounts(queue="default", states={State.SUCCEEDED: 1})]
         store.prune(State.SUCCEEDED, 1, 10, now=after(60))
         assert inspector.counts() == []
+
+    @pytest.mark.parametrize(
+        ("chosen", "found"),
+        [
+            (None, ["a", "b", "c", "paused"]),
+            (["b"], ["b"]),
+            (["paused", "unknown", "c", "a", "c"], ["a", "c", "paused"]),
+            (["unknown"], []),
+            ([], []),
+        ],
+    )
+    def test_only_the_chosen_queues_are_counted(
+        self, store: Store, inspector: Inspector, chosen: list[str] | None, found: list[str]
+    ) -> None:
+        for name in ("c", "a", "b"):
+            add(store, queue=name)
+        store.pause("paused", now=NOON)
+        store.pause("a", now=NOON)
+        assert [counts.queue for counts in inspector.counts(chosen, now=NOON)] == found
+
+    def test_paused_queues_say_until_when(self, store: Store, inspector: Inspector) -> None:
+        for name in ("both", "jobs only", "over"):
+            add(store, queue=name)
+        store.pause("both", after(60), now=NOON)
+        store.pause("empty", now=NOON)
+        store.pause("empty and over", after(5), now=NOON)
+        store.pause("over", after(5), now=NOON)
+        ready = {State.READY: 1}
+        assert inspector.counts(now=after(5)) == [
+            QueueCounts(queue="both", states=ready, latency=5.0, paused=True, paused_until=after(60)),
+            QueueCounts(queue="empty", states={}, paused=True),
+            QueueCounts(queue="jobs only", states=ready, latency=5.0),
+            QueueCounts(queue="over", states=ready, latency=5.0),
+        ]
+        store.resume("empty")
+        assert [counts.queue for counts in inspector.counts(now=after(5))] == ["both", "jobs only", "over"]
+
+    # --- latency ---
+
+    def test_the_latency_is_that_of_the_job_that_has_been_due_for_longest(
+        self, store: Store, worker: WorkerRef, inspector: Inspector
+    ) -> None:
+        add(store, now=after(1))
+        add(store, now=after(2))
+        add(store, now=after(3), priority=100)
+        assert _latency(inspector, at=10) == 9.0
+        assert [found.priority for found in claim(store, worker, 2)] == [100, 0]
+        assert _latency(inspector, at=10) == 8.0
+
+    def test_the_latency_counts_from_when_a_job_was_to_run(self, store: Store, inspector: Inspector) -> None:
+        add(store, run_after=after(10))
+        assert _latency(inspector, at=20) is None
+        store.look("nobody", 10, now=after(15))
+        assert _latency(inspector, at=20.25) == 10.25
+
+    def test_a_time_before_the_enqueue_is_no_reason_to_have_waited_longer(
+        self, store: Store, inspector: Inspector
+    ) -> None:
+        add(store, run_after=after(-1e6))
+        assert _latency(inspector, at=5) == 5.0
+
+    def test_nothing_ready_has_no_latency(
+        self, store: Store, worker: WorkerRef, inspector: Inspector
+    ) -> None:
+        one_of_each(store, worker)
+        latencies = {counts.queue: counts.latency for counts in inspector.counts(now=after(7))}
+        assert latencies == {state.label: None for state in State} | {"ready": 7.0}
+
+    def test_a_job_ahead_of_the_clock_has_not_waited(self, store: Store, inspector: Inspector) -> None:
+        add(store, now=after(10))
+        assert _latency(inspector, at=0) == 0.0
+
+    def test_without_a_time_given_the_latency_counts_by_the_stores_own_clock(
+        self, store: Store, inspector: Inspector
+    ) -> None:
+        store.enqueue([new_job()])
+        (counts,) = inspector.counts()
+        assert counts.latency is not None
+        assert 0 <= counts.latency < 600
 
     # --- runners ---
 
@@ -150,7 +220,8 @@ class Inspecting:
     def test_listed_jobs_are_whole_but_for_their_history(
         self, store: Store, worker: WorkerRef, inspector: Inspector
     ) -> None:
-        ids = _one_of_each(store, worker)
+        ids = one_of_each(store, worker)
+        add(store, expires_after=60, metadata='{"a":1}')
         for job in inspector.jobs(EVERYTHING, limit=100):
             assert job == replace(record(store, job.id), history=())
         assert len(record(store, ids[State.FAILED]).history) == 1
@@ -159,26 +230,43 @@ class Inspecting:
     def test_jobs_are_chosen_by_state(
         self, store: Store, worker: WorkerRef, inspector: Inspector, states: set[State]
     ) -> None:
-        ids = _one_of_each(store, worker)
+        ids = one_of_each(store, worker)
         chosen = inspector.jobs(JobFilter(states=states), limit=100)
         assert set(_ids(chosen)) == {ids[state] for state in states}
 
     def test_jobs_are_chosen_by_queue(self, store: Store, worker: WorkerRef, inspector: Inspector) -> None:
-        ids = _one_of_each(store, worker)
+        ids = one_of_each(store, worker)
         chosen = inspector.jobs(JobFilter(queues=["ready", "failed", "unknown"]), limit=100)
         assert set(_ids(chosen)) == {ids[State.READY], ids[State.FAILED]}
         assert _ids(inspector.jobs(JobFilter(queues=[]), limit=100)) == []
 
     def test_jobs_are_chosen_by_task(self, store: Store, worker: WorkerRef, inspector: Inspector) -> None:
-        ids = _one_of_each(store, worker)
+        ids = one_of_each(store, worker)
         chosen = inspector.jobs(JobFilter(tasks=["shop.ready", "shop.cancelled"]), limit=100)
         assert set(_ids(chosen)) == {ids[State.READY], ids[State.CANCELLED]}
         assert _ids(inspector.jobs(JobFilter(tasks=[]), limit=100)) == []
 
+    def test_jobs_are_chosen_by_worker(
+        self, store: Store, worker: WorkerRef, other_worker: WorkerRef, inspector: Inspector
+    ) -> None:
+        ids = one_of_each(store, worker)
+        add(store)
+        others = claim_one(store, other_worker)
+        mine = {ids[state] for state in (State.RUNNING, State.SUCCEEDED, State.FAILED, State.CANCELLED)}
+        for chosen, wanted in [
+            ([worker.id], mine),
+            ([other_worker.id, "stranger"], {others.id}),
+            ([worker.id, other_worker.id], {*mine, others.id}),
+            ([], set()),
+        ]:
+            assert set(_ids(inspector.jobs(JobFilter(workers=chosen), limit=100))) == wanted
+        running = JobFilter(workers=[worker.id], states=[State.RUNNING])
+        assert _ids(inspector.jobs(running, limit=100)) == [ids[State.RUNNING]]
+
     def test_a_job_must_fit_every_part_of_the_filter(
         self, store: Store, worker: WorkerRef, inspector: Inspector
     ) -> None:
-        ids = _one_of_each(store, worker)
+        ids = one_of_each(store, worker)
         add(store, queue="ready", task="shop.failed")
         names = ["ready", "failed"]
         chosen = JobFilter(states=[State.READY, State.FAILED], queues=names, tasks=["shop.ready"])
@@ -211,11 +299,12 @@ class Inspecting:
     # --- No change ---
 
     def test_reading_changes_nothing(self, store: Store, worker: WorkerRef, inspector: Inspector) -> None:
-        ids = list(_one_of_each(store, worker).values())
+        ids = list(one_of_each(store, worker).values())
         before = sorted(store.get(ids), key=lambda job: job.id)
         runners = inspector.runners(now=NOON)
         for _ in range(2):
             inspector.counts()
+            inspector.counts(["ready"], now=after(1e6))
             inspector.jobs(EVERYTHING, limit=100)
         assert sorted(store.get(ids), key=lambda job: job.id) == before
         assert inspector.runners(now=NOON) == runners

@@ -20,6 +20,7 @@ from dlq.testing.contract.builders import (
     claim_ids,
     claim_one,
     declare_lost,
+    promote,
     record,
     register,
     rescue,
@@ -141,7 +142,7 @@ class Liveness:
         assert set(store.beat("runner-1", now=years)) == {"runner-1"}
         assert [runner.id for runner in inspector.runners(now=years)] == ["runner-1"]
         assert (store.orphans(10), store.held(worker.id, 10)) == ([], [found])
-        assert store.promote(10, now=years) == 0
+        assert promote(store, 10, now=years) == 0
         assert len(claim(store, worker, now=years)) == 1
         assert settle_one(store, worker, OUTCOMES["succeeded"](found), now=years).state == State.SUCCEEDED
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import ClassVar
-from uuid import UUID
 
 import pytest
 from hypothesis import Phase, settings
@@ -15,9 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     MultipleResults,
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     multiple,
     precondition,
     rule,
@@ -25,77 +21,48 @@ from hypothesis.stateful import (
 )
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Claim, Counted, NewJob, Outcome, WorkerRef
-from dlq.states import FINISHED, State
-from dlq.store.base import Store
-from dlq.store.inspector import Inspector, JobFilter
-from dlq.testing.contract.builders import FAILURE, NOON, OUTCOMES, new_job, runner_info, worker_info
+from dlq.job import Claim, Outcome, WorkerRef
+from dlq.states import FINISHED, WAITING, State
+from dlq.store.base import CANCELLABLE, Store
+from dlq.store.inspector import Inspector
+from dlq.testing.contract.builders import FAILURE, OUTCOMES, new_job, promote, runner_info, worker_info
+from dlq.testing.contract.foretelling import ModelJob
+from dlq.testing.contract.watching import BIG, RUNNER_OF, Watched
 
 __all__ = ["Modelled"]
 
 QUEUES = ("a", "b")
 TASKS = ("shop.one", "shop.two")
-RUNNER_OF = {"worker-1": "runner-1", "worker-2": "runner-1", "worker-3": "runner-2"}
 KINDS = sorted(OUTCOMES)
 LEAVING = sorted(set(OUTCOMES) - {"retry now", "handed back", "interrupted"})
 """Outcomes after which no job is ready: one that is may be claimed in the same exchange or in the next."""
-BIG = 1_000
+REVIVABLE = frozenset({State.FAILED, State.CANCELLED})
+CHOICES = [CANCELLABLE, CANCELLABLE, WAITING, frozenset({State.RUNNING}), REVIVABLE - {State.CANCELLED}]
 
 workers = st.sampled_from(sorted(RUNNER_OF))
 limits = st.sampled_from([1, 2, 3, 0])
 queue_lists = st.sampled_from([("a", "b"), ("b", "a"), ("a",), ()])
 batches = st.lists(
-    st.tuples(st.sampled_from(QUEUES), st.sampled_from(TASKS), st.integers(-1, 1), st.booleans()),
+    st.tuples(
+        st.sampled_from(QUEUES),
+        st.sampled_from(TASKS),
+        st.integers(-1, 1),
+        st.booleans(),
+        st.sampled_from([None, None, 7.5, 20.5]),
+    ),
     min_size=1,
     max_size=4,
 )
-"""Jobs to enqueue: queue, task, priority, and whether they have to wait."""
+"""Jobs to enqueue: queue, task, priority, whether they have to wait, and after how long they expire."""
+places = st.sets(st.integers(0, 7), min_size=1, max_size=3)
+
+type _Batch = Sequence[tuple[str, str, int, bool, float | None]]
 
 
-type _Batch = Sequence[tuple[str, str, int, bool]]
-
-
-@dataclass
-class _Job:
-    """What the model knows about a job."""
-
-    new: NewJob
-    state: State
-    place: int
-    due_at: datetime | None
-    token: int = 0
-    worker: str | None = None
-    attempts: int = 0
-    interruptions: int = 0
-    failures: int = 0
-    finished_at: datetime | None = None
-    settled: tuple[int, str] | None = None
-    """The last token that settled it, and who settled with it."""
-
-
-class _Machine(RuleBasedStateMachine):
+class _Machine(Watched):
     """Calls the store, foretells what it will answer, and compares."""
 
     claims: Bundle[Claim] = Bundle("claims")
-
-    def __init__(self, store: Store, inspector: Inspector) -> None:
-        super().__init__()
-        self.store, self.inspector = store, inspector
-        self.jobs: dict[UUID, _Job] = {}
-        self.beats: dict[str, int] = {}
-        self.seats: dict[str, int] = {}
-        self.seen: dict[UUID, State] = {}
-        self.now = NOON
-        self.serial = 0
-        assert inspector.counts() == [], "The example before this one left jobs behind."
-
-    def next(self) -> int:
-        self.serial += 1
-        return self.serial
-
-    def soon(self) -> datetime:
-        """In about ten seconds, and never twice the same: no two jobs are due at one moment."""
-        return self.now + timedelta(seconds=10, milliseconds=self.next())
 
     # --- Clients ---
 
@@ -109,23 +76,28 @@ class _Machine(RuleBasedStateMachine):
     @rule(batch=batches)
     def enqueue(self, batch: _Batch) -> None:
         jobs = [
-            new_job(queue=queue, task=task, priority=priority, run_after=self.soon() if waits else None)
-            for queue, task, priority, waits in batch
+            new_job(
+                queue=queue,
+                task=task,
+                priority=priority,
+                run_after=self.world.soon() if waits else None,
+                expires_after=expires_after,
+            )
+            for queue, task, priority, waits, expires_after in batch
         ]
-        self.store.enqueue(jobs, now=self.now)
+        self.store.enqueue(jobs, now=self.world.now)
         for new in jobs:
-            state = State.SCHEDULED if new.run_after else State.READY
-            self.jobs[new.id] = _Job(new, state, self.next(), new.run_after)
+            self.world.enqueue(new)
 
-    @precondition(lambda self: self.jobs)
+    @precondition(lambda self: self.world.jobs)
     @rule(at=st.integers(0, 7))
     def enqueue_again(self, at: int) -> None:
-        known = list(self.jobs.values())[at % len(self.jobs)].new
-        self.store.enqueue([known, known], now=self.now)
+        known = list(self.world.jobs.values())[at % len(self.world.jobs)].new
+        self.store.enqueue([known, known], now=self.world.now)
 
     @rule(seconds=st.integers(1, 15))
     def wait(self, seconds: int) -> None:
-        self.now += timedelta(seconds=seconds)
+        self.world.now += timedelta(seconds=seconds)
 
     # --- Workers ---
 
@@ -133,8 +105,15 @@ class _Machine(RuleBasedStateMachine):
     def claim(self, worker: str, queues: Sequence[str], limit: int, late: int) -> MultipleResults[Claim]:
         return self.exchange(worker, [], queues, limit, late)
 
-    @rule(held=claims, kind=st.sampled_from(KINDS), by_its_worker=st.sampled_from([True, True, False]))
-    def settle(self, held: Claim, kind: str, by_its_worker: bool) -> None:
+    @rule(
+        held=claims,
+        kind=st.sampled_from(KINDS),
+        by_its_worker=st.sampled_from([True, True, False]),
+        unwanted=st.booleans(),
+    )
+    def settle(self, held: Claim, kind: str, by_its_worker: bool, unwanted: bool) -> None:
+        if unwanted and held.id in self.world.jobs:
+            self.cancel_those_of([self.world.jobs[held.id]], {State.RUNNING})
         self.exchange(held.worker if by_its_worker else "rescuer", [self.outcome(held, kind)], [], 0)
 
     @rule(
@@ -166,198 +145,200 @@ class _Machine(RuleBasedStateMachine):
 
     def outcome(self, held: Claim, kind: str) -> Outcome:
         if kind == "retry later":
-            return Outcome.retry(held, FAILURE, (self.soon() - self.now).total_seconds())
-        return OUTCOMES[kind](held)
+            return Outcome.retry(held, FAILURE, (self.world.soon() - self.world.now).total_seconds())
+        # Every second claim of a job is one whose outcome is kept for a time of its own.
+        return replace(OUTCOMES[kind](held), keep_for=None if held.token % 2 else 3.5)
 
     def exchange(
         self, worker: str, outcomes: Sequence[Outcome], queues: Sequence[str], limit: int, late: int = 0
     ) -> MultipleResults[Claim]:
-        ref = WorkerRef(worker, self.seats.get(worker, 1) - late)
-        reply = self.store.exchange(ref, outcomes, queues, limit, now=self.now)
+        ref = WorkerRef(worker, self.world.seats.get(worker, 1) - late)
+        reply = self.store.exchange(ref, outcomes, queues, limit, now=self.world.now)
         for outcome in outcomes:
             self.settled(worker, outcome, outcome.id in reply.stale, outcome.id in reply.already)
-        assert reply.registered == (self.seats.get(worker) == ref.incarnation)
-        ready = [job for queue in queues for job in self.in_line(queue)] if reply.registered else []
+        assert reply.registered == (self.world.seats.get(worker) == ref.incarnation)
+        ready = [job for queue in queues for job in self.world.in_line(queue)] if reply.registered else []
         assert [found.id for found in reply.claims] == [job.new.id for job in ready[:limit]]
         for found in reply.claims:
-            job = self.jobs[found.id]
+            job = self.world.jobs[found.id]
             assert found.token > job.token
             assert (found.attempts, found.interruptions) == (job.attempts, job.interruptions)
-            job.state, job.token, job.worker = State.RUNNING, found.token, worker
-        self.only_transitions_of_the_table_happen()
+            assert found.expires_at == job.expires_at
+            job.take(found.token, worker)
+        self.every_job_is_as_foretold()
         return multiple(*reply.claims)
 
-    def in_line(self, queue: str) -> list[_Job]:
-        ready = [job for job in self.in_state(State.READY) if job.new.queue == queue]
-        return sorted(ready, key=lambda job: (-job.new.priority, job.place))
-
     def settled(self, by: str, outcome: Outcome, stale: bool, already: bool) -> None:
-        job = self.jobs.get(outcome.id)
+        job = self.world.jobs.get(outcome.id)
         if job is None:
             assert (stale, already) == (True, False)
         elif job.state is State.RUNNING and job.token == outcome.token:
             assert (stale, already) == (False, False)
-            self.write(job, by, outcome)
+            job.settle(by, outcome, self.world.now, self.world.next)
         else:
             repeated = job.settled == (outcome.token, by)
             assert (stale, already) == (not repeated, repeated)
 
-    def write(self, job: _Job, by: str, outcome: Outcome) -> None:
-        job.settled = (outcome.token, by)
-        job.state = outcome.state
-        job.attempts += outcome.counted is Counted.ATTEMPT
-        job.interruptions += outcome.counted is Counted.INTERRUPTION
-        job.failures += outcome.failure is not None
-        if outcome.state in FINISHED:
-            job.finished_at = self.now
-        else:
-            job.worker = None
-        if outcome.state is State.SCHEDULED:
-            job.due_at = self.now + timedelta(seconds=outcome.delay)
-        if outcome.state is State.READY and outcome.counted is Counted.ATTEMPT:
-            job.place = self.next()
-
-    @precondition(lambda self: any(self.in_state(State.RUNNING)))
-    @rule(worker=workers, kept=st.sets(st.integers(0, 3)))
-    def reconcile(self, worker: str, kept: set[int]) -> None:
-        running = [job for job in self.in_state(State.RUNNING) if job.worker == worker]
+    @precondition(lambda self: any(self.world.in_state(State.RUNNING)))
+    @rule(worker=workers, kept=st.sets(st.integers(0, 3)), unwanted=st.booleans())
+    def reconcile(self, worker: str, kept: set[int], unwanted: bool) -> None:
+        running = [job for job in self.world.in_state(State.RUNNING) if job.worker == worker]
+        if unwanted:
+            self.cancel_those_of(running[:2], {State.RUNNING})
         held = {(job.new.id, job.token) for at, job in enumerate(running) if at in kept}
-        ref = WorkerRef(worker, self.seats.get(worker, 1))
-        if worker not in self.seats:
+        ref = WorkerRef(worker, self.world.seats.get(worker, 1))
+        if worker not in self.world.seats:
             with pytest.raises(RunnerUnknown):
-                self.store.reconcile(ref, held, now=self.now)
+                self.store.reconcile(ref, held, now=self.world.now)
             return
-        fresh = self.store.reconcile(ref, held, now=self.now)
-        assert fresh.incarnation > self.seats[worker]
-        self.seats[worker] = fresh.incarnation
+        fresh = self.store.reconcile(ref, held, now=self.world.now)
+        assert fresh.incarnation > self.world.seats[worker]
+        self.world.seats[worker] = fresh.incarnation
         for job in running:
             if (job.new.id, job.token) not in held:
-                job.state, job.worker = State.READY, None
+                job.give_back(self.world.now)
 
-    @precondition(lambda self: any(self.in_state(State.BLOCKED)))
+    @precondition(lambda self: any(self.world.in_state(State.BLOCKED)))
     @rule(tasks=st.sets(st.sampled_from(TASKS)))
     def unpark(self, tasks: set[str]) -> None:
-        parked = [job for job in self.in_state(State.BLOCKED) if job.new.task in tasks]
-        assert self.store.unpark(tasks, now=self.now) == len(parked)
+        parked = [job for job in self.world.in_state(State.BLOCKED) if job.new.task in tasks]
+        assert self.store.unpark(tasks, now=self.world.now) == len(parked)
         for job in parked:
             job.state = State.READY
 
     # --- Liveness ---
 
-    @precondition(lambda self: len(self.seats) < len(RUNNER_OF))
+    @precondition(lambda self: len(self.world.seats) < len(RUNNER_OF))
     @rule()
     def register(self) -> None:
         for worker, runner in RUNNER_OF.items():
-            if worker not in self.seats:
-                self.store.register_runner(runner_info(runner), now=self.now)
-                ref = self.store.register_worker(worker_info(worker, runner), now=self.now)
-                self.seats[worker] = ref.incarnation
-        self.beats = {runner.id: runner.beat for runner in self.inspector.runners(now=self.now)}
+            if worker not in self.world.seats:
+                self.store.register_runner(runner_info(runner), now=self.world.now)
+                ref = self.store.register_worker(worker_info(worker, runner), now=self.world.now)
+                self.world.seats[worker] = ref.incarnation
+        self.world.beats = {runner.id: runner.beat for runner in self.inspector.runners(now=self.world.now)}
 
-    @precondition(lambda self: any(self.in_state(State.RUNNING)))
+    @precondition(lambda self: any(self.world.in_state(State.RUNNING)))
     @rule(worker=workers)
     def unregister(self, worker: str) -> None:
         self.store.unregister_worker(worker)
-        self.seats.pop(worker, None)
+        self.world.seats.pop(worker, None)
 
-    @precondition(lambda self: any(self.in_state(State.RUNNING)))
+    @precondition(lambda self: any(self.world.in_state(State.RUNNING)))
     @rule(worker=workers, beats_first=st.booleans())
     def retire(self, worker: str, beats_first: bool) -> None:
         runner = RUNNER_OF[worker]
-        read = self.beats.get(runner)
+        read = self.world.beats.get(runner)
         if beats_first:
             self.beat(runner)
-        lost = read is not None and self.beats[runner] == read
+        lost = read is not None and self.world.beats[runner] == read
         assert self.store.retire(runner, read or 1) == lost
         if lost:
-            del self.beats[runner]
-            self.seats = {name: seat for name, seat in self.seats.items() if RUNNER_OF[name] != runner}
+            del self.world.beats[runner]
+            self.world.seats = {
+                name: seat for name, seat in self.world.seats.items() if RUNNER_OF[name] != runner
+            }
 
     def beat(self, runner: str) -> None:
-        if runner in self.beats:
-            self.beats[runner] += 1
-        assert self.store.beat(runner, now=self.now) == (self.beats if runner in self.beats else {})
+        if runner in self.world.beats:
+            self.world.beats[runner] += 1
+        assert self.store.beat(runner, now=self.world.now) == (
+            self.world.beats if runner in self.world.beats else {}
+        )
 
-    @precondition(lambda self: self.orphaned())
+    @precondition(lambda self: self.world.orphaned())
     @rule(limit=limits)
     def rescue(self, limit: int) -> None:
         orphans = self.store.orphans(limit)
-        assert len(orphans) == min(limit, len(self.orphaned()))
+        assert len(orphans) == min(limit, len(self.world.orphaned()))
         self.exchange("rescuer", [Outcome.interrupted(orphan, FAILURE) for orphan in orphans], [], 0)
+
+    # --- Controls ---
+
+    @rule(queue=st.sampled_from(QUEUES), seconds=st.sampled_from([None, 5, 30, 0]))
+    def pause(self, queue: str, seconds: int | None) -> None:
+        end = None if seconds is None else self.world.now + timedelta(seconds=seconds)
+        self.store.pause(queue, end, now=self.world.now)
+        self.world.pauses[queue] = end
+
+    @precondition(lambda self: self.world.pauses)
+    @rule(queue=st.sampled_from(QUEUES))
+    def resume(self, queue: str) -> None:
+        was_paused = queue in self.world.paused()
+        told = self.store.resume(queue)
+        assert told == was_paused or queue in self.world.pauses
+        self.world.pauses.pop(queue, None)
+
+    @precondition(lambda self: self.world.jobs)
+    @rule(places=places, states=st.sampled_from(CHOICES))
+    def cancel(self, places: set[int], states: frozenset[State]) -> None:
+        self.cancel_those_of(self.world.chosen(places), states)
+
+    def cancel_those_of(self, jobs: Sequence[ModelJob], states: Collection[State]) -> None:
+        reason = f"reason {self.world.next()}"
+        ids = [job.new.id for job in jobs]
+        cancelled = self.store.cancel(ids, reason, states=states, now=self.world.now)
+        chosen = [job for job in jobs if job.state in states]
+        running = {job.new.id for job in chosen if job.state is State.RUNNING}
+        assert set(cancelled.asked) == running
+        assert set(cancelled.done) == {job.new.id for job in chosen} - running
+        for job in chosen:
+            job.reason = reason
+            if job.state is not State.RUNNING:
+                job.end(State.CANCELLED, self.world.now)
+
+    @precondition(lambda self: any(self.world.in_state(*REVIVABLE)))
+    @rule(at=st.integers(0, 7))
+    def retry(self, at: int) -> None:
+        some = list(self.world.in_state(*REVIVABLE))
+        job = some[at % len(some)]
+        others = [other.new.id for other in self.world.in_state(*set(State) - REVIVABLE)]
+        assert self.store.retry([*others, job.new.id], now=self.world.now) == [job.new.id]
+        job.revive(self.world.next())
 
     # --- Upkeep ---
 
-    @precondition(lambda self: any(self.in_state(State.SCHEDULED)))
-    @rule(limit=limits)
-    def promote(self, limit: int) -> None:
-        due = [job for job in self.in_state(State.SCHEDULED) if job.due_at and job.due_at <= self.now]
-        due.sort(key=lambda job: job.due_at or NOON)
-        assert self.store.promote(limit, now=self.now) == len(due[:limit])
-        for job in due[:limit]:
-            job.state, job.due_at, job.place = State.READY, None, self.next()
+    @precondition(lambda self: self.world.jobs)
+    @rule(limit=limits, runner=st.sampled_from(sorted({*RUNNER_OF.values(), "nobody"})))
+    def look(self, limit: int, runner: str) -> None:
+        late = self.world.late()
+        limit = _uncut(limit, len(late))
+        sight = self.store.look(runner, limit, now=self.world.now)
+        assert sight.expired == min(limit, len(late))
+        for job in late[:limit]:
+            job.failures += 1
+            job.end(State.FAILED, self.world.now)
+        due = self.world.due()[:limit]
+        for job in due:
+            job.promote(self.world.next())
+        assert sight.promoted == len(due)
+        assert (sight.ready, sight.paused) == (self.world.waiting(), self.world.paused())
+        own = {worker for worker in self.world.seats if RUNNER_OF[worker] == runner}
+        asked = [job for job in self.world.in_state(State.RUNNING) if job.reason and job.worker in own]
+        assert {(told.worker, told.id, told.token, told.reason) for told in sight.cancellations} == {
+            (job.worker, job.new.id, job.token, job.reason) for job in asked
+        }
 
-    @precondition(lambda self: any(job.finished_at for job in self.jobs.values()))
-    @rule(state=st.sampled_from(State), older_than=st.sampled_from([0.5, 5.5]), limit=limits)
-    def prune(self, state: State, older_than: float, limit: int) -> None:
-        last = self.now - timedelta(seconds=older_than)
-        old = {job.new.id for job in self.in_state(state) if job.finished_at and job.finished_at < last}
-        assert self.store.prune(state, older_than, limit, now=self.now) == min(limit, len(old))
-        gone = set(self.jobs) - {job.id for job in self.store.get(self.jobs)}
-        assert gone <= old
-        for id in gone:
-            del self.jobs[id]
-
-    # --- What holds at every moment ---
-
-    def in_state(self, state: State) -> Iterator[_Job]:
-        return (job for job in list(self.jobs.values()) if job.state is state)
-
-    def orphaned(self) -> set[UUID]:
-        return {job.new.id for job in self.in_state(State.RUNNING) if job.worker not in self.seats}
-
-    @invariant()
-    def every_job_is_as_foretold(self) -> None:
-        found = {job.id: job for job in self.store.get(self.jobs)}
-        assert set(found) == set(self.jobs)
-        for id, job in self.jobs.items():
-            seen = found[id]
-            assert (seen.state, seen.token, seen.worker) == (job.state, job.token, job.worker)
-            assert (seen.attempts, seen.interruptions) == (job.attempts, job.interruptions)
-            assert (seen.due_at, seen.finished_at) == (job.due_at, job.finished_at)
-            assert len(seen.history) == job.failures
-
-    @invariant()
-    def only_transitions_of_the_table_happen(self) -> None:
-        states = {job.id: job.state for job in self.inspector.jobs(JobFilter(), limit=BIG)}
-        for id, state in states.items():
-            before = self.seen.get(id, state)
-            assert before is state or before.may_become(state)
-        self.seen = states
-
-    @invariant()
-    def every_job_is_in_exactly_one_state(self) -> None:
-        rows = self.inspector.counts()
-        counted = {(row.queue, state): count for row in rows for state, count in row.states.items()}
-        assert counted == Counter((job.new.queue, job.state) for job in self.jobs.values())
-        assert sum(counted.values()) == len(self.jobs)
-
-    @invariant()
-    def every_list_is_as_foretold(self) -> None:
-        assert self.store.waiting() == sorted({job.new.queue for job in self.in_state(State.READY)})
-        assert self.store.parked() == sorted({job.new.task for job in self.in_state(State.BLOCKED)})
-        assert {claim.id for claim in self.store.orphans(BIG)} == self.orphaned()
-        for worker in RUNNER_OF:
-            held = {job.new.id for job in self.in_state(State.RUNNING) if job.worker == worker}
-            assert {claim.id for claim in self.store.held(worker, BIG)} == held
+    @precondition(lambda self: any(self.world.in_state(*FINISHED)))
+    @rule(state=st.sampled_from(State), older_than=st.sampled_from([None, 0.5, 5.5]), limit=limits)
+    def prune(self, state: State, older_than: float | None, limit: int) -> None:
+        jobs = self.world.in_state(state)
+        over = [job.new.id for job in jobs if job.is_over(older_than, self.world.now)]
+        limit = _uncut(limit, len(over))
+        assert self.store.prune(state, older_than, limit, now=self.world.now) == min(limit, len(over))
+        for id in over[:limit]:
+            del self.world.jobs[id]
 
     def teardown(self) -> None:
         """Whatever has happened, every job can be brought to its end."""
-        end = self.now + timedelta(days=1)
+        end = self.world.now + timedelta(days=1)
+        for queue in QUEUES:
+            self.store.resume(queue)
         self.store.register_runner(runner_info("runner-1"), now=end)
         for worker in RUNNER_OF:
             self.store.unregister_worker(worker)
         last = self.store.register_worker(worker_info("last"), now=end)
-        self.store.promote(BIG, now=end)
+        promote(self.store, BIG, now=end)
         self.store.unpark(TASKS, now=end)
         running = self.store.orphans(BIG) + self.store.exchange(last, [], QUEUES, BIG, now=end).claims
         outcomes = [OUTCOMES["succeeded"](held) for held in running]
@@ -370,10 +351,15 @@ class _Machine(RuleBasedStateMachine):
         assert self.inspector.counts() == []
 
 
+def _uncut(limit: int, count: int) -> int:
+    """A limit that leaves no choice to the store, so that a series of calls can be repeated."""
+    return limit if limit == 0 or limit >= count else BIG
+
+
 class Modelled:
     """The store and its model agree."""
 
-    model_examples: ClassVar[int] = 15
+    model_examples: ClassVar[int] = 10
     """How many series of calls are tried."""
     model_steps: ClassVar[int] = 25
     """How many calls a series has at most."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlq import payload
-from dlq.job import Failure, Outcome, WorkerRef
+from dlq.job import Failure, Note, Outcome, WorkerRef
 from dlq.store.base import Store
 from dlq.testing.contract.builders import add, claim_one, record, settle_one
 
@@ -52,6 +52,24 @@ class Payloads:
         failure = Failure(exception="shop.errors.Größe", traceback=text)
         job = settle_one(store, worker, Outcome.failed(claim_one(store, worker), failure))
         assert [attempt.failure for attempt in job.history] == [failure]
+
+    @each_text
+    def test_metadata_and_a_message_come_back_as_they_were(
+        self, store: Store, worker: WorkerRef, text: str
+    ) -> None:
+        id = add(store, metadata=text)
+        found = claim_one(store, worker)
+        assert (found.metadata, record(store, id).metadata) == (text, text)
+        store.annotate([Note(id=id, token=found.token, metadata=text + " ", message=text)])
+        assert (record(store, id).metadata, record(store, id).message) == (text + " ", text)
+
+    @each_text
+    def test_a_reason_comes_back_as_it_was(self, store: Store, worker: WorkerRef, text: str) -> None:
+        waiting, running = add(store), add(store, queue="other")
+        found = claim_one(store, worker, queues=["other"])
+        store.cancel([waiting, running], text)
+        assert [record(store, id).reason for id in (waiting, running)] == [text, text]
+        assert settle_one(store, worker, Outcome.handed_back(found)).reason == text
 
     def test_arguments_that_payload_writes_are_read_equal(self, store: Store, worker: WorkerRef) -> None:
         args, kwargs = ["\x00", "\ud800", 2**60 + 1, [], {}, 0.1, None, True], {"größe": ["😀"]}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dlq.errors import RunnerUnknown
-from dlq.job import WorkerRef, new_job_id
+from dlq.ids import new_job_id
+from dlq.job import WorkerRef
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (

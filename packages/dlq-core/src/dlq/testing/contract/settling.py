@@ -24,6 +24,7 @@ from dlq.testing.contract.builders import (
     claim_ids,
     claim_one,
     every_outcome,
+    promote,
     record,
     rejected,
     settle,
@@ -135,7 +136,7 @@ class Settling:
         assert job.due_at is not None
         assert (job.due_at - attempt.finished_at).total_seconds() == 86_400
         assert (attempt.finished_at - attempt.started_at).total_seconds() == 60
-        assert store.promote(10) == 0
+        assert promote(store, 10) == 0
 
     # --- Places ---
 
@@ -147,7 +148,7 @@ class Settling:
     def test_a_delayed_retry_goes_behind_when_it_is_due(self, store: Store, worker: WorkerRef) -> None:
         first, second, third = add_many(store, 3)
         settle_one(store, worker, Outcome.retry(claim_one(store, worker), FAILURE, 5.0))
-        assert store.promote(10, now=after(5)) == 1
+        assert promote(store, 10, now=after(5)) == 1
         fourth = add(store)
         assert claim_ids(store, worker) == [second, third, first, fourth]
 

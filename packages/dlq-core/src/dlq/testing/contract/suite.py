@@ -12,19 +12,28 @@ from dlq.store.base import Store
 from dlq.store.inspector import Inspector
 from dlq.testing.contract.aliases import Aliases
 from dlq.testing.contract.builders import MakeStore, register
+from dlq.testing.contract.cancelling import Cancelling
 from dlq.testing.contract.claiming import Claiming
 from dlq.testing.contract.concurrency import Concurrency
 from dlq.testing.contract.enqueueing import Enqueueing
+from dlq.testing.contract.expiring import Expiring
 from dlq.testing.contract.fencing import Fencing
 from dlq.testing.contract.histories import Histories
 from dlq.testing.contract.inspecting import Inspecting
+from dlq.testing.contract.instructing import Instructing
+from dlq.testing.contract.intervening import Intervening
+from dlq.testing.contract.keeping import Keeping
 from dlq.testing.contract.liveness import Liveness
+from dlq.testing.contract.looking import Looking
 from dlq.testing.contract.model import Modelled
+from dlq.testing.contract.notes import Notes
 from dlq.testing.contract.parking import Parking
+from dlq.testing.contract.pausing import Pausing
 from dlq.testing.contract.payloads import Payloads
+from dlq.testing.contract.reaching import Reaching
 from dlq.testing.contract.reconciling import Reconciling
+from dlq.testing.contract.retrying import Retrying
 from dlq.testing.contract.settling import Settling
-from dlq.testing.contract.upkeep import Upkeep
 
 __all__ = ["StoreContract"]
 
@@ -39,10 +48,19 @@ class StoreContract(
     Reconciling,
     Parking,
     Liveness,
-    Upkeep,
+    Pausing,
+    Cancelling,
+    Retrying,
+    Expiring,
+    Instructing,
+    Notes,
+    Looking,
+    Keeping,
+    Reaching,
     Inspecting,
     Aliases,
     Concurrency,
+    Intervening,
     Modelled,
 ):
     """What every store promises. A store package derives from it and gives three fixtures::

@@ -1,0 +1,179 @@
+"""A job as ``MemoryStore`` keeps it, and the values of core that are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from dlq.job import LOG_LINES, Attempt, Claim, Counted, Failure, JobRecord, NewJob, Note, Outcome
+from dlq.states import FINISHED, State
+
+__all__ = ["StoredJob", "claim_of", "oldest", "record_of"]
+
+
+@dataclass(slots=True)
+class StoredJob:
+    """A stored job: what was enqueued, and what has become of it since."""
+
+    new: NewJob
+    enqueued_at: datetime
+    state: State
+    sequence: int
+    metadata: str | None
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
+    token: int = 0
+    settled: tuple[int, str] | None = None
+    """The last token that settled the job, and who settled with it."""
+    attempts: int = 0
+    interruptions: int = 0
+    worker: str | None = None
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    keep_until: datetime | None = None
+    result: str | None = None
+    reason: str | None = None
+    """Why it was cancelled, or, while it runs, why it is to be."""
+    progress: float | None = None
+    message: str | None = None
+    log: list[str] = field(default_factory=list)
+    history: list[Attempt] = field(default_factory=list)
+
+    @property
+    def due_since(self) -> datetime:
+        """From when on it could have run."""
+        return max(self.enqueued_at, self.new.run_after or self.enqueued_at)
+
+    def finish(self, state: State, now: datetime) -> None:
+        """Reach a finished state without having run; a failed job, which ran, keeps what is known of that."""
+        if self.state is not State.FAILED:
+            self.started_at = self.worker = None
+        self.state, self.finished_at, self.due_at = state, now, None
+
+    def expire(self, now: datetime) -> None:
+        """Fail for having waited too long."""
+        failure = Failure(
+            exception="dlq.errors.Expired", traceback=f"The job had not started at {self.expires_at}.\n"
+        )
+        self.finish(State.FAILED, now)
+        self.history.append(
+            Attempt(worker="", started_at=now, finished_at=now, counted=Counted.NOTHING, failure=failure)
+        )
+
+    def settle(self, by: str, outcome: Outcome, now: datetime, sequence: Iterable[int]) -> None:
+        """Write the outcome of the claim under which the job is running."""
+        assert self.claimed_at is not None
+        interrupted = outcome.counted is Counted.INTERRUPTION
+        started_at = self.claimed_at if interrupted else now - timedelta(seconds=outcome.seconds)
+        self.settled = (outcome.token, by)
+        self.attempts += outcome.counted is Counted.ATTEMPT
+        self.interruptions += outcome.counted is Counted.INTERRUPTION
+        if outcome.failure is not None:
+            self.history.append(
+                Attempt(
+                    worker=self.worker or "",
+                    started_at=started_at,
+                    finished_at=now,
+                    counted=outcome.counted,
+                    failure=outcome.failure,
+                )
+            )
+        # Whoever asked to cancel it does not want it to wait for another attempt.
+        asked = self.reason is not None and outcome.state not in FINISHED
+        self.state = State.CANCELLED if asked else outcome.state
+        if self.state in FINISHED:
+            self._end(outcome, started_at, now)
+            return
+        self.worker = None
+        if self.state is State.SCHEDULED:
+            self.due_at = now + timedelta(seconds=outcome.delay)
+        elif self.state is State.READY and outcome.counted is Counted.ATTEMPT:
+            self.sequence = next(iter(sequence))
+
+    def _end(self, outcome: Outcome, started_at: datetime, now: datetime) -> None:
+        self.result, self.started_at, self.finished_at = outcome.result, started_at, now
+        if outcome.keep_for is not None:
+            self.keep_until = now + timedelta(seconds=outcome.keep_for)
+        if self.state is not State.CANCELLED:
+            self.reason = None
+        elif self.reason is None:
+            self.reason = outcome.reason
+
+    def revive(self, sequence: int) -> None:
+        """Become ready again after the end."""
+        self.state, self.sequence = State.READY, sequence
+        self.attempts = self.interruptions = 0
+        self.started_at = self.finished_at = self.keep_until = self.expires_at = None
+        self.worker = self.result = self.reason = None
+
+    def annotate(self, note: Note) -> None:
+        """Take note of what its task says."""
+        self.progress = self.progress if note.progress is None else note.progress
+        self.message = self.message if note.message is None else note.message
+        self.metadata = self.metadata if note.metadata is None else note.metadata
+        self.log = [*self.log, *note.lines][-LOG_LINES:]
+
+
+def oldest(jobs: Iterable[StoredJob], limit: int) -> list[Claim]:
+    """The claims of running jobs, the oldest first."""
+    return sorted(map(claim_of, jobs), key=lambda claim: claim.claimed_at)[:limit]
+
+
+def claim_of(job: StoredJob) -> Claim:
+    """A running job as its worker gets it."""
+    assert job.claimed_at is not None
+    assert job.worker is not None
+    return Claim(
+        id=job.new.id,
+        token=job.token,
+        task=job.new.task,
+        queue=job.new.queue,
+        payload=job.new.payload,
+        priority=job.new.priority,
+        run_after=job.new.run_after,
+        enqueued_at=job.enqueued_at,
+        claimed_at=job.claimed_at,
+        worker=job.worker,
+        attempts=job.attempts,
+        interruptions=job.interruptions,
+        max_attempts=job.new.max_attempts,
+        max_interruptions=job.new.max_interruptions,
+        overrides=job.new.overrides,
+        expires_at=job.expires_at,
+        metadata=job.metadata,
+    )
+
+
+def record_of(job: StoredJob) -> JobRecord:
+    """Everything that is known of a job."""
+    return JobRecord(
+        id=job.new.id,
+        state=job.state,
+        task=job.new.task,
+        queue=job.new.queue,
+        payload=job.new.payload,
+        priority=job.new.priority,
+        run_after=job.new.run_after,
+        enqueued_at=job.enqueued_at,
+        due_at=job.due_at,
+        started_at=job.claimed_at if job.state is State.RUNNING else job.started_at,
+        finished_at=job.finished_at,
+        worker=job.worker,
+        token=job.token,
+        attempts=job.attempts,
+        interruptions=job.interruptions,
+        max_attempts=job.new.max_attempts,
+        max_interruptions=job.new.max_interruptions,
+        overrides=job.new.overrides,
+        result=job.result,
+        history=tuple(job.history),
+        reason=job.reason,
+        expires_at=job.expires_at,
+        keep_until=job.keep_until,
+        metadata=job.metadata,
+        progress=job.progress,
+        message=job.message,
+        log=tuple(job.log),
+    )
