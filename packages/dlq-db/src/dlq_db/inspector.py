@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
-from dlq.job import JobRecord, RunnerInfo, WorkerInfo
+from dlq.job import JobRecord, Order, RunnerInfo, WorkerInfo
 from dlq.states import FINISHED, State
 from dlq.store import Inspector, JobFilter, QueueCounts
+from dlq_db.chunks import chunks
+from dlq_db.dialects import statement
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Runner, Worker
+from dlq_db.queues import paused_queues
 from dlq_db.rows import record_of
 from dlq_db.store import DatabaseStore
 
@@ -28,13 +31,50 @@ class DatabaseInspector(Inspector):
         """Read the backend and database of ``store``."""
         self._store = store
 
-    def counts(self) -> list[QueueCounts]:
-        queues: dict[str, dict[State, int]] = defaultdict(dict)
+    def counts(
+        self, queues: Collection[str] | None = None, *, now: datetime | None = None
+    ) -> list[QueueCounts]:
         with translated(self._store.connection):
-            for rows in (self._jobs().exclude(state=None), self._live()):
-                for queue, state, count in rows.values_list("queue", "state").annotate(Count("pk")):
-                    queues[queue][State(state)] = count
-        return [QueueCounts(queue=queue, states=queues[queue]) for queue in sorted(queues)]
+            states = self._states(queues)
+            latencies = self._latencies(now)
+            paused = paused_queues(self._store.connection, self._store.alias, now)
+        return [
+            QueueCounts(
+                queue=queue,
+                states=states.get(queue, {}),
+                latency=latencies.get(queue),
+                paused=queue in paused,
+                paused_until=paused.get(queue),
+            )
+            for queue in sorted(states.keys() | paused.keys())
+            if queues is None or queue in queues
+        ]
+
+    def _states(self, queues: Collection[str] | None) -> dict[str, dict[State, int]]:
+        found: dict[str, dict[State, int]] = defaultdict(dict)
+        for rows in (self._jobs().exclude(state=None), self._live()):
+            if queues is not None:
+                rows = rows.filter(queue__in=list(queues))
+            for queue, state, count in rows.values_list("queue", "state").annotate(Count("pk")):
+                found[queue][State(state)] = count
+        return found
+
+    def _latencies(self, now: datetime | None) -> dict[str, float]:
+        """For how long the ready job that is first by ``seq`` has been due, of all priorities the longest.
+
+        To look at all ready jobs would cost more the longer the queues are. A job that became ready after others
+        but has been due for longer, such as a retry, is seen once it is the first.
+        """
+        with self._store.connection.cursor() as cursor:
+            cursor.execute(statement("oldest.sql"), [self._store.alias] * 5)
+            ids = [id for (id,) in cursor.fetchall()]
+        found: dict[str, float] = {}
+        for chunk in chunks(ids):
+            for job in self._jobs().filter(pk__in=chunk).annotate(read_at=Now()):
+                since = max(job.enqueued_at, job.run_after or job.enqueued_at)
+                waited = max(0.0, ((now or job.read_at) - since).total_seconds())
+                found[job.queue] = max(waited, found.get(job.queue, 0.0))
+        return found
 
     def runners(self, *, now: datetime | None = None) -> list[RunnerInfo]:
         known = Runner.objects.using(self._store.database).filter(backend=self._store.alias)
@@ -43,7 +83,7 @@ class DatabaseInspector(Inspector):
             return [_runner_of(runner, now or runner.read_at) for runner in known]
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
-        found = self._jobs().select_related("live").order_by("-pk")
+        found = self._jobs().select_related("live", "note").defer("note__log").order_by("-pk")
         if chosen.states is not None:
             # No job has a finished state in its live row, or a live one in its job row.
             found = found.filter(
@@ -53,6 +93,11 @@ class DatabaseInspector(Inspector):
             found = found.filter(queue__in=list(chosen.queues))
         if chosen.tasks is not None:
             found = found.filter(task__in=list(chosen.tasks))
+        if chosen.workers is not None:
+            workers = list(chosen.workers)
+            found = found.filter(
+                Q(worker__in=workers) | Q(live__worker__in=workers, live__state=State.RUNNING)
+            )
         if before is not None:
             found = found.filter(pk__lt=before)
         with translated(self._store.connection):
@@ -86,4 +131,7 @@ def _worker_of(worker: Worker, runner: Runner) -> WorkerInfo:
         slots=worker.slots,
         kind=worker.kind,
         incarnation=worker.incarnation,
+        order=Order(worker.order),
+        instructed=worker.instructed,
+        heeded=worker.heeded,
     )

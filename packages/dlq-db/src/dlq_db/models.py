@@ -13,7 +13,7 @@ from django.db.models import F, Q
 
 from dlq.states import State
 
-__all__ = ["Attempt", "Job", "Live", "Runner", "Worker"]
+__all__ = ["Attempt", "Job", "Live", "Note", "Pause", "Runner", "Worker"]
 
 NAME_LENGTH = 255
 
@@ -32,13 +32,22 @@ class Job(models.Model):
     max_attempts = models.SmallIntegerField()
     max_interruptions = models.SmallIntegerField()
     enqueued_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+    metadata = models.TextField(null=True, help_text="A JSON object.")
 
     state = models.SmallIntegerField(null=True, help_text="How it ended; while it lives, see its live row.")
     result = models.TextField(null=True, help_text="Return value as JSON text.")
+    reason = models.TextField(null=True, help_text="Why it was cancelled.")
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    keep_until = models.DateTimeField(
+        null=True, help_text="When it may be pruned, if not when its backend's retention says."
+    )
     worker = models.CharField(max_length=NAME_LENGTH, null=True)
     token = models.BigIntegerField(null=True)
+    settled = models.BigIntegerField(
+        null=True, help_text="The last token that settled it, if not the last token that it had."
+    )
     settled_by = models.CharField(
         max_length=NAME_LENGTH, null=True, help_text="Who settled it, if not the worker that held it."
     )
@@ -46,12 +55,19 @@ class Job(models.Model):
     interruptions = models.SmallIntegerField(default=0)
 
     class Meta:
-        """One index beside the key, and only over finished jobs: for pruning."""
+        """Beside the key a finished job stands in one index, for pruning, and one that lives in none."""
 
         db_table = "dlq_job"
         indexes = [
             models.Index(
-                "backend", "state", "finished_at", name="dlq_job_finished", condition=Q(state__isnull=False)
+                "backend",
+                "state",
+                "finished_at",
+                name="dlq_job_finished",
+                condition=Q(state__isnull=False, keep_until__isnull=True),
+            ),
+            models.Index(
+                "backend", "state", "keep_until", name="dlq_job_kept", condition=Q(keep_until__isnull=False)
             ),
         ]
 
@@ -68,6 +84,7 @@ class Live(models.Model):
     state = models.SmallIntegerField()
     seq = models.BigIntegerField(help_text="Grows in the order in which jobs become ready.")
     due_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
     token = models.BigIntegerField(default=0, help_text="Grows with every claim.")
     settled = models.BigIntegerField(default=0, help_text="The last token that settled the job.")
     settled_by = models.CharField(max_length=NAME_LENGTH, null=True, help_text="Who settled with it.")
@@ -75,9 +92,10 @@ class Live(models.Model):
     interruptions = models.SmallIntegerField(default=0)
     worker = models.CharField(max_length=NAME_LENGTH, null=True, help_text="Who holds it, or held it last.")
     claimed_at = models.DateTimeField(null=True)
+    cancel = models.TextField(null=True, help_text="Why it is to be cancelled, while it runs.")
 
     class Meta:
-        """One partial index for each search, so that a row stands in one of them at a time."""
+        """One partial index for each search, so that a plain row stands in one of them at a time."""
 
         db_table = "dlq_live"
         indexes = [
@@ -92,17 +110,25 @@ class Live(models.Model):
             models.Index("backend", "due_at", name="dlq_live_due", condition=Q(state=State.SCHEDULED.value)),
             models.Index("worker", name="dlq_live_running", condition=Q(state=State.RUNNING.value)),
             models.Index("backend", name="dlq_live_blocked", condition=Q(state=State.BLOCKED.value)),
+            # Those of jobs that are out of the ordinary. They are small, and cost a plain row nothing.
+            models.Index(
+                "backend",
+                "expires_at",
+                name="dlq_live_expiry",
+                condition=Q(expires_at__isnull=False, state__lt=State.RUNNING.value),
+            ),
+            models.Index("worker", name="dlq_live_cancel", condition=Q(cancel__isnull=False)),
         ]
 
 
 class Attempt(models.Model):
-    """An attempt that raised, or that was interrupted."""
+    """An attempt that raised, or that was interrupted; or a wait that came to an end."""
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="history")
     worker = models.CharField(max_length=NAME_LENGTH)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
-    counted = models.SmallIntegerField(help_text="1: the task raised; 2: its worker was lost.")
+    counted = models.SmallIntegerField(help_text="0: it expired; 1: the task raised; 2: its worker was lost.")
     exception = models.TextField(help_text="Dotted path of its class.")
     traceback = models.TextField()
 
@@ -110,6 +136,34 @@ class Attempt(models.Model):
         """Found through its job."""
 
         db_table = "dlq_attempt"
+
+
+class Note(models.Model):
+    """What a task has said about its job, for those few that say something."""
+
+    job = models.OneToOneField(Job, models.CASCADE, primary_key=True, related_name="note")
+    progress = models.FloatField(null=True, help_text="From 0 to 1.")
+    message = models.TextField(null=True)
+    log = models.TextField(help_text="Lines, each with its end.")
+
+    class Meta:
+        """Found through its job."""
+
+        db_table = "dlq_note"
+
+
+class Pause(models.Model):
+    """A queue that gives no claims."""
+
+    backend = models.CharField(max_length=NAME_LENGTH)
+    queue = models.CharField(max_length=NAME_LENGTH)
+    until = models.DateTimeField(null=True, help_text="Empty: until it is resumed.")
+
+    class Meta:
+        """A queue is paused once."""
+
+        db_table = "dlq_pause"
+        constraints = [models.UniqueConstraint(fields=["backend", "queue"], name="dlq_pause_queue")]
 
 
 class Runner(models.Model):
@@ -140,6 +194,9 @@ class Worker(models.Model):
     queues = models.TextField()
     slots = models.IntegerField()
     kind = models.CharField(max_length=NAME_LENGTH)
+    order = models.CharField(max_length=NAME_LENGTH, default="work", help_text="The last that it was told.")
+    instructed = models.BigIntegerField(default=0, help_text="How often it was told something.")
+    heeded = models.BigIntegerField(default=0, help_text="How much of that it has confirmed.")
 
     class Meta:
         """A worker's name is its own, within a backend."""

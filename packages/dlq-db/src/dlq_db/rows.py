@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 from typing import cast
 
 from dlq.job import Attempt, Claim, Counted, Failure, JobRecord
 from dlq.states import State
 from dlq_db import models
+from dlq_db.logs import lines_of
 
-__all__ = ["claim_of", "record_of"]
+__all__ = ["claim_of", "record_of", "whole_record_of"]
 
 
 def claim_of(live: models.Live) -> Claim:
@@ -32,12 +33,15 @@ def claim_of(live: models.Live) -> Claim:
         max_attempts=job.max_attempts,
         max_interruptions=job.max_interruptions,
         overrides=job.overrides,
+        expires_at=job.expires_at,
+        metadata=job.metadata,
     )
 
 
-def record_of(job: models.Job, history: Iterable[models.Attempt] = ()) -> JobRecord:
-    """A job in whatever state, from its row and the live row that is loaded with it, if it has one."""
+def record_of(job: models.Job) -> JobRecord:
+    """A job in whatever state, from its row and the live row and the note that are loaded with it, if it has them."""
     live = getattr(job, "live", None)
+    note = getattr(job, "note", None)
     at = live or job
     running = live is not None and live.state == State.RUNNING
     return JobRecord(
@@ -60,7 +64,23 @@ def record_of(job: models.Job, history: Iterable[models.Attempt] = ()) -> JobRec
         max_interruptions=job.max_interruptions,
         overrides=job.overrides,
         result=job.result,
+        reason=live.cancel if live else job.reason,
+        expires_at=job.expires_at,
+        keep_until=job.keep_until,
+        metadata=job.metadata,
+        progress=note.progress if note else None,
+        message=note.message if note else None,
+    )
+
+
+def whole_record_of(job: models.Job) -> JobRecord:
+    """The same with its history, which is loaded too, and its log."""
+    history = sorted(job.history.all(), key=lambda attempt: attempt.pk)
+    note = getattr(job, "note", None)
+    return replace(
+        record_of(job),
         history=tuple(_attempt_of(attempt) for attempt in history),
+        log=lines_of(note.log) if note else (),
     )
 
 

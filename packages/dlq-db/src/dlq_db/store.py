@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Exists, F, OuterRef, QuerySet, Value
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Now
+from django.db.models.functions import Least
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Claim, Exchanged, JobRecord, NewJob, Outcome, RunnerInfo, WorkerInfo, WorkerRef
+from dlq.job import (
+    Cancelled,
+    Claim,
+    Exchanged,
+    JobRecord,
+    NewJob,
+    Note,
+    Order,
+    Outcome,
+    RunnerInfo,
+    Sight,
+    WorkerInfo,
+    WorkerRef,
+)
 from dlq.states import State
 from dlq.store import Store
+from dlq.store.base import CANCELLABLE
+from dlq_db import controls
+from dlq_db.chunks import chunks
+from dlq_db.clock import moment
 from dlq_db.dialects import Dialect, statement
+from dlq_db.endings import delete, end
 from dlq_db.failures import translated
-from dlq_db.models import Attempt, Job, Live, Runner, Worker
-from dlq_db.rows import claim_of, record_of
+from dlq_db.models import Job, Live, Pause, Runner, Worker
+from dlq_db.queues import paused_queues, ready_queues
+from dlq_db.rows import claim_of, whole_record_of
 
 __all__ = ["DatabaseStore"]
 
@@ -59,12 +78,8 @@ class DatabaseStore(Store):
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with translated(self.connection):
             found = Job.objects.using(self.database).filter(backend=self.alias)
-            found = found.select_related("live").prefetch_related("history")
-            return [
-                record_of(job, sorted(job.history.all(), key=lambda attempt: attempt.pk))
-                for chunk in _chunks(ids)
-                for job in found.filter(pk__in=chunk)
-            ]
+            found = found.select_related("live", "note").prefetch_related("history")
+            return [whole_record_of(job) for chunk in chunks(ids) for job in found.filter(pk__in=chunk)]
 
     # --- Workers ---
 
@@ -80,24 +95,30 @@ class DatabaseStore(Store):
         with translated(self.connection):
             return self._dialect.exchange(self.connection, self.alias, worker, outcomes, queues, limit, now)
 
-    def waiting(self) -> list[str]:
-        with translated(self.connection), self.connection.cursor() as cursor:
-            cursor.execute(statement("waiting.sql"), [self.alias, self.alias])
-            return sorted(queue for (queue,) in cursor.fetchall())
+    def waiting(self, *, now: datetime | None = None) -> list[str]:
+        with translated(self.connection):
+            paused = paused_queues(self.connection, self.alias, now)
+            return sorted(set(ready_queues(self.connection, self.alias)).difference(paused))
 
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:
-        with translated(self.connection), self._atomic():
+        with translated(self.connection), self._transaction():
             seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker.id)
             # Waits for an exchange that is still under way, and stops one that comes later: see exchange.sql.
             if not seat.update(incarnation=F("incarnation") + 1):
                 raise RunnerUnknown(f"Worker {worker.id!r} is not registered; register it first.")
-            running = self._running().filter(worker=worker.id).values_list("pk", "token")
-            lost = [id for id, token in running if (id, token) not in held]
-            for chunk in _chunks(lost):
+            running = self._running().filter(worker=worker.id).order_by("pk").select_for_update()
+            lost = [live for live in running if (live.pk, live.token) not in held]
+            cancelled = [live.pk for live in lost if live.cancel is not None]
+            end(self.database, cancelled, State.CANCELLED, now)
+            for chunk in chunks([live.pk for live in lost if live.cancel is None]):
                 self._live().filter(pk__in=chunk).update(state=State.READY)
             return WorkerRef(worker.id, seat.get().incarnation)
+
+    def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
+        with translated(self.connection):
+            return self._dialect.annotate(self.connection, self.alias, notes)
 
     def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
         with translated(self.connection):
@@ -125,27 +146,31 @@ class DatabaseStore(Store):
                     "host": runner.host,
                     "pid": runner.pid,
                     "beat": runner.beat,
-                    "beat_at": _moment(now),
+                    "beat_at": moment(now),
                 },
             )
 
     def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
-        with translated(self.connection), self._atomic():
+        with translated(self.connection), self._transaction():
             runners = Runner.objects.using(self.database).filter(backend=self.alias, name=worker.runner)
             runner = runners.select_for_update().first()
             if runner is None:
                 raise RunnerUnknown(f"Runner {worker.runner!r} is not registered; register it first.")
+            said = {
+                "runner": runner,
+                "incarnation": worker.incarnation,
+                "pid": worker.pid,
+                "queues": worker.queues,
+                "slots": worker.slots,
+                "kind": worker.kind,
+            }
+            order = {"order": worker.order}
+            told = {"instructed": worker.instructed, "heeded": worker.heeded}
             Worker.objects.using(self.database).update_or_create(
                 backend=self.alias,
                 name=worker.id,
-                defaults={
-                    "runner": runner,
-                    "incarnation": worker.incarnation,
-                    "pid": worker.pid,
-                    "queues": worker.queues,
-                    "slots": worker.slots,
-                    "kind": worker.kind,
-                },
+                defaults=said if worker.order is Order.WORK else said | order,
+                create_defaults=said | order | told,
             )
             return WorkerRef(worker.id, worker.incarnation)
 
@@ -170,22 +195,78 @@ class DatabaseStore(Store):
             seats = Worker.objects.filter(backend=self.alias, name=OuterRef("worker"))
             return _oldest(self._running().filter(~Exists(seats)), limit)
 
+    # --- Controls ---
+
+    def pause(self, queue: str, until: datetime | None = None, *, now: datetime | None = None) -> None:
+        with translated(self.connection):
+            Pause.objects.using(self.database).bulk_create(
+                [Pause(backend=self.alias, queue=queue, until=until)],
+                update_conflicts=True,
+                unique_fields=["backend", "queue"],
+                update_fields=["until"],
+            )
+
+    def resume(self, queue: str) -> bool:
+        with translated(self.connection):
+            pauses = Pause.objects.using(self.database).filter(backend=self.alias, queue=queue)
+            return pauses._raw_delete(self.database) > 0
+
+    def cancel(
+        self,
+        ids: Collection[UUID],
+        reason: str,
+        *,
+        states: Collection[State] = CANCELLABLE,
+        now: datetime | None = None,
+    ) -> Cancelled:
+        unique, chosen = list(dict.fromkeys(ids)), CANCELLABLE.intersection(states)
+        with translated(self.connection), self._transaction():
+            return controls.cancel(self.connection, self.alias, unique, reason, chosen, now)
+
+    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
+        unique = list(dict.fromkeys(ids))
+        with translated(self.connection), self._transaction():
+            places = self._dialect.places(self.connection, len(unique))
+            return controls.retry(self.connection, self.alias, unique, places)
+
+    def instruct(self, worker: str, order: Order) -> int | None:
+        with translated(self.connection), self.connection.cursor() as cursor:
+            cursor.execute(
+                statement("instruct.sql"), [None if order is Order.PING else order, self.alias, worker]
+            )
+            row: tuple[int] | None = cursor.fetchone()
+            return None if row is None else row[0]
+
+    def heed(self, worker: str, number: int) -> None:
+        with translated(self.connection):
+            seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker)
+            seat.filter(heeded__lt=number).update(heeded=Least(F("instructed"), Value(number)))
+
     # --- Upkeep ---
 
-    def promote(self, limit: int, *, now: datetime | None = None) -> int:
+    def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         with translated(self.connection):
-            return self._dialect.promote(self.connection, self.alias, limit, now)
+            return self._dialect.look(self.connection, self.alias, runner, limit, now)
 
-    def prune(self, state: State, older_than: float, limit: int, *, now: datetime | None = None) -> int:
-        with translated(self.connection), self._atomic():
+    def prune(
+        self,
+        state: State,
+        older_than: float | None,
+        limit: int,
+        *,
+        task: str | None = None,
+        now: datetime | None = None,
+    ) -> int:
+        with translated(self.connection), self._transaction():
             ended = Job.objects.using(self.database).filter(backend=self.alias, state=state)
-            ended = ended.filter(finished_at__lte=_moment(now) - Value(timedelta(seconds=older_than)))
-            skip_locked = self.connection.features.has_select_for_update_skip_locked
-            ended = ended.order_by("finished_at").select_for_update(skip_locked=skip_locked)
-            doomed = list(ended.values_list("pk", flat=True)[:limit])
-            for chunk in _chunks(doomed):
-                Attempt.objects.using(self.database).filter(job__in=chunk)._raw_delete(self.database)
-                Job.objects.using(self.database).filter(pk__in=chunk)._raw_delete(self.database)
+            if task is not None:
+                ended = ended.filter(task=task)
+            doomed = _first(ended.filter(keep_until__lte=moment(now)).order_by("keep_until"), limit)
+            if older_than is not None:
+                last = moment(now) - Value(timedelta(seconds=older_than))
+                old = ended.filter(keep_until=None, finished_at__lte=last).order_by("finished_at")
+                doomed += _first(old, limit - len(doomed))
+            delete(self.database, doomed)
             return len(doomed)
 
     def ping(self) -> None:
@@ -207,8 +288,8 @@ class DatabaseStore(Store):
         if DEDICATED in self.connection.settings_dict:
             del connections[self.database]  # What comes next in this thread, or in a fork, is as before.
 
-    def _atomic(self) -> transaction.Atomic:
-        return transaction.atomic(using=self.database)
+    def _transaction(self) -> AbstractContextManager[None]:
+        return self._dialect.transaction(self.connection)
 
     def _live(self) -> QuerySet[Live]:
         return Live.objects.using(self.database).filter(backend=self.alias)
@@ -220,17 +301,11 @@ class DatabaseStore(Store):
 DEDICATED = "DLQ_DEDICATED"
 """Marks the settings of a connection that ``dedicate`` has put in the place of Django's own."""
 
-CHUNK = 500
-"""Values in one statement: SQLite and others have limits."""
 
-
-def _chunks[T](values: Collection[T]) -> list[list[T]]:
-    listed = list(values)
-    return [listed[at : at + CHUNK] for at in range(0, len(listed), CHUNK)]
-
-
-def _moment(now: datetime | None) -> Combinable:
-    return Now() if now is None else Value(now)
+def _first(ended: QuerySet[Job], limit: int) -> list[UUID]:
+    """The ids of the first jobs that nobody else is at, locked."""
+    skip_locked = connections[ended.db].features.has_select_for_update_skip_locked
+    return list(ended.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True)[:limit])
 
 
 def _oldest(running: QuerySet[Live], limit: int) -> list[Claim]:

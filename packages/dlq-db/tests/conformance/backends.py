@@ -39,8 +39,8 @@ class KeepingBackend(import_string(BACKEND)):
 class RunningBackend(import_string(BACKEND)):
     """Runs jobs as a worker does before an enqueue returns, as Immediate does in a way of its own."""
 
-    def enqueue_many(self, calls: Iterable[Call]) -> list[TaskResult[..., Any]]:
-        results = super().enqueue_many(calls)
+    def enqueue_all(self, calls: Iterable[Call]) -> list[TaskResult[..., Any]]:
+        results = super().enqueue_all(calls)
         run_waiting_jobs(self)
         for result in results:
             result.refresh()

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Protocol
+from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import Exchanged, NewJob, Outcome, WorkerRef
+from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 
 __all__ = ["Dialect", "statement"]
 
 
 class Dialect(Protocol):
     """The verbs of ``Store`` that each database does in its own way, on the connection that it is given."""
+
+    def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        """One in which a verb may read and then write, inside the caller's if there is one."""
+
+    def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int]:
+        """So many new values of ``seq``, rising."""
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
@@ -35,8 +43,13 @@ class Dialect(Protocol):
     ) -> Exchanged:
         """See ``Store.exchange``."""
 
-    def promote(self, connection: BaseDatabaseWrapper, backend: str, limit: int, now: datetime | None) -> int:
-        """See ``Store.promote``."""
+    def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
+        """See ``Store.annotate``."""
+
+    def look(
+        self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
+    ) -> Sight:
+        """See ``Store.look``."""
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None

@@ -24,7 +24,9 @@ class Migration(migrations.Migration):
                 ("finished_at", models.DateTimeField()),
                 (
                     "counted",
-                    models.SmallIntegerField(help_text="1: the task raised; 2: its worker was lost."),
+                    models.SmallIntegerField(
+                        help_text="0: it expired; 1: the task raised; 2: its worker was lost."
+                    ),
                 ),
                 ("exception", models.TextField(help_text="Dotted path of its class.")),
                 ("traceback", models.TextField()),
@@ -47,6 +49,8 @@ class Migration(migrations.Migration):
                 ("max_attempts", models.SmallIntegerField()),
                 ("max_interruptions", models.SmallIntegerField()),
                 ("enqueued_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(null=True)),
+                ("metadata", models.TextField(help_text="A JSON object.", null=True)),
                 (
                     "state",
                     models.SmallIntegerField(
@@ -54,10 +58,25 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("result", models.TextField(help_text="Return value as JSON text.", null=True)),
+                ("reason", models.TextField(help_text="Why it was cancelled.", null=True)),
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "keep_until",
+                    models.DateTimeField(
+                        help_text="When it may be pruned, if not when its backend's retention says.",
+                        null=True,
+                    ),
+                ),
                 ("worker", models.CharField(max_length=255, null=True)),
                 ("token", models.BigIntegerField(null=True)),
+                (
+                    "settled",
+                    models.BigIntegerField(
+                        help_text="The last token that settled it, if not the last token that it had.",
+                        null=True,
+                    ),
+                ),
                 (
                     "settled_by",
                     models.CharField(
@@ -69,6 +88,23 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "dlq_job",
+            },
+        ),
+        migrations.CreateModel(
+            name="Pause",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("backend", models.CharField(max_length=255)),
+                ("queue", models.CharField(max_length=255)),
+                ("until", models.DateTimeField(help_text="Empty: until it is resumed.", null=True)),
+            ],
+            options={
+                "db_table": "dlq_pause",
             },
         ),
         migrations.CreateModel(
@@ -107,6 +143,15 @@ class Migration(migrations.Migration):
                 ("queues", models.TextField()),
                 ("slots", models.IntegerField()),
                 ("kind", models.CharField(max_length=255)),
+                (
+                    "order",
+                    models.CharField(default="work", help_text="The last that it was told.", max_length=255),
+                ),
+                (
+                    "instructed",
+                    models.BigIntegerField(default=0, help_text="How often it was told something."),
+                ),
+                ("heeded", models.BigIntegerField(default=0, help_text="How much of that it has confirmed.")),
             ],
             options={
                 "db_table": "dlq_worker",
@@ -133,6 +178,7 @@ class Migration(migrations.Migration):
                 ("state", models.SmallIntegerField()),
                 ("seq", models.BigIntegerField(help_text="Grows in the order in which jobs become ready.")),
                 ("due_at", models.DateTimeField(null=True)),
+                ("expires_at", models.DateTimeField(null=True)),
                 ("token", models.BigIntegerField(default=0, help_text="Grows with every claim.")),
                 (
                     "settled",
@@ -146,9 +192,34 @@ class Migration(migrations.Migration):
                     models.CharField(help_text="Who holds it, or held it last.", max_length=255, null=True),
                 ),
                 ("claimed_at", models.DateTimeField(null=True)),
+                (
+                    "cancel",
+                    models.TextField(help_text="Why it is to be cancelled, while it runs.", null=True),
+                ),
             ],
             options={
                 "db_table": "dlq_live",
+            },
+        ),
+        migrations.CreateModel(
+            name="Note",
+            fields=[
+                (
+                    "job",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="note",
+                        serialize=False,
+                        to="dlq_db.job",
+                    ),
+                ),
+                ("progress", models.FloatField(help_text="From 0 to 1.", null=True)),
+                ("message", models.TextField(null=True)),
+                ("log", models.TextField(help_text="Lines, each with its end.")),
+            ],
+            options={
+                "db_table": "dlq_note",
             },
         ),
         migrations.AddIndex(
@@ -157,8 +228,18 @@ class Migration(migrations.Migration):
                 models.F("backend"),
                 models.F("state"),
                 models.F("finished_at"),
-                condition=models.Q(("state__isnull", False)),
+                condition=models.Q(("keep_until__isnull", True), ("state__isnull", False)),
                 name="dlq_job_finished",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                models.F("backend"),
+                models.F("state"),
+                models.F("keep_until"),
+                condition=models.Q(("keep_until__isnull", False)),
+                name="dlq_job_kept",
             ),
         ),
         migrations.AddField(
@@ -167,6 +248,10 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(
                 on_delete=django.db.models.deletion.CASCADE, related_name="history", to="dlq_db.job"
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="pause",
+            constraint=models.UniqueConstraint(fields=("backend", "queue"), name="dlq_pause_queue"),
         ),
         migrations.AddConstraint(
             model_name="runner",
@@ -204,6 +289,21 @@ class Migration(migrations.Migration):
             model_name="live",
             index=models.Index(
                 models.F("backend"), condition=models.Q(("state", 2)), name="dlq_live_blocked"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(
+                models.F("backend"),
+                models.F("expires_at"),
+                condition=models.Q(("expires_at__isnull", False), ("state__lt", 4)),
+                name="dlq_live_expiry",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(
+                models.F("worker"), condition=models.Q(("cancel__isnull", False)), name="dlq_live_cancel"
             ),
         ),
         migrations.AddConstraint(

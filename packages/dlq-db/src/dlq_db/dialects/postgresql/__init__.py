@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
-from django.db import IntegrityError
+from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import Claim, Exchanged, NewJob, Outcome, WorkerRef
+from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 from dlq_db.dialects import statement
+from dlq_db.dialects.postgresql.arguments import first_of_each, note_columns, outcome_columns
 from dlq_db.dialects.postgresql.patience import limit_waits
+from dlq_db.dialects.postgresql.replies import claim_of, sight_of
 
 __all__ = ["PostgreSQL"]
 
@@ -22,15 +26,32 @@ LIMITS = (
     "-c idle_in_transaction_session_timeout=10s"
 )
 
+PLANS = (
+    # One plan for all arguments, because planning takes a third as long as the exchange. Such a plan does not know
+    # how few rows it is for, and would read whole tables: it has to look up by key, in the order of an index.
+    "-c plan_cache_mode=force_generic_plan -c jit=off "
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_sort=off"
+)
+
 
 class PostgreSQL:
     """See ``Dialect``."""
+
+    def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        """A plain one: what is read and then written is locked by row."""
+        return transaction.atomic(using=connection.alias)
+
+    def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int]:
+        """One statement."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nextval('dlq_seq') FROM generate_series(1, %s)", [count])
+            return [seq for (seq,) in cursor.fetchall()]
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
     ) -> datetime:
         """Through Django's own cursor: the caller may be in a transaction, or count its queries."""
-        jobs = _first_of_each(jobs, lambda job: job.id)
+        jobs = first_of_each(jobs, lambda job: job.id)
         with connection.cursor() as cursor:
             cursor.execute(
                 statement("postgresql/enqueue.sql"),
@@ -46,6 +67,8 @@ class PostgreSQL:
                     "max_attempts": [job.max_attempts for job in jobs],
                     "max_interruptions": [job.max_interruptions for job in jobs],
                     "overrides": [job.overrides for job in jobs],
+                    "expires_afters": [job.expires_after for job in jobs],
+                    "metadata": [job.metadata for job in jobs],
                 },
             )
             enqueued_at: datetime = cursor.fetchone()[0]
@@ -61,7 +84,7 @@ class PostgreSQL:
         limit: int,
         now: datetime | None,
     ) -> Exchanged:
-        """One statement."""
+        """One statement, and the same again when others have overtaken it: see there."""
         arguments = {
             "backend": backend,
             "worker": worker.id,
@@ -69,16 +92,26 @@ class PostgreSQL:
             "queues": list(dict.fromkeys(queues)),
             "most": limit,
             "now": now,
-            **_columns(_in_lock_order(outcomes)),
+            **outcome_columns(outcomes),
         }
-        rows = _rows(connection, "exchange", arguments)
+        rows = _not_overtaken(lambda: _rows(connection, "exchange", arguments))
         registered, stale, already, first, *_ = rows[0]
-        claims = [_claim(row, worker.id) for row in rows] if first is not None else []
+        claims = [claim_of(row, worker.id) for row in rows] if first is not None else []
         return Exchanged(claims=claims, stale=stale or [], already=already or [], registered=registered)
 
-    def promote(self, connection: BaseDatabaseWrapper, backend: str, limit: int, now: datetime | None) -> int:
+    def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
         """One statement."""
-        return len(_rows(connection, "promote", {"backend": backend, "most": limit, "now": now}))
+        arguments = {"backend": backend, "keep": LOG_LINES, **note_columns(notes)}
+        stored = set(_rows(connection, "annotate", arguments))
+        return [note.id for note in notes if (note.id, note.token) not in stored]
+
+    def look(
+        self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
+    ) -> Sight:
+        """One statement."""
+        arguments = {"backend": backend, "runner": runner, "most": limit, "now": now}
+        (row,) = _rows(connection, "look", arguments)
+        return sight_of(row)
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None
@@ -103,22 +136,17 @@ class PostgreSQL:
         options.setdefault("tcp_user_timeout", 20_000)
         options.setdefault("keepalives_idle", 10)
         options.setdefault("application_name", "dlq")
-        options["options"] = f"{options.get('options', '')} {LIMITS}".strip()
+        options["options"] = f"{options.get('options', '')} {LIMITS} {PLANS}".strip()
         limit_waits(connection)
 
 
-def _first_of_each[T](items: Sequence[T], key: Callable[[T], object]) -> list[T]:
-    """A statement sees all rows of an array at once: what comes twice must be left out before."""
-    seen: dict[object, T] = {}
-    for item in items:
-        seen.setdefault(key(item), item)
-    return list(seen.values())
-
-
-def _in_lock_order(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """By id: two exchanges that settle the same jobs then wait for each other in turn, and not in a circle."""
-    unique = _first_of_each(outcomes, lambda outcome: (outcome.id, outcome.token))
-    return sorted(unique, key=lambda outcome: outcome.id.int)
+def _not_overtaken[R](run: Callable[[], R]) -> R:
+    while True:
+        try:
+            return run()
+        except DataError as error:
+            if not isinstance(error.__cause__, psycopg.errors.DivisionByZero):
+                raise
 
 
 def _rows(connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -126,54 +154,3 @@ def _rows(connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any])
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         return cursor.execute(statement(f"postgresql/{verb}.sql"), arguments, prepare=True).fetchall()
-
-
-def _columns(outcomes: Sequence[Outcome]) -> dict[str, list[Any]]:
-    return {
-        "ids": [o.id for o in outcomes],
-        "tokens": [o.token for o in outcomes],
-        "states": [int(o.state) for o in outcomes],
-        "counted": [int(o.counted) for o in outcomes],
-        "results": [o.result for o in outcomes],
-        "exceptions": [o.failure and o.failure.exception for o in outcomes],
-        "tracebacks": [o.failure and o.failure.traceback for o in outcomes],
-        "delays": [o.delay for o in outcomes],
-        "seconds": [o.seconds for o in outcomes],
-    }
-
-
-def _claim(row: Sequence[Any], worker: str) -> Claim:
-    (
-        _,
-        _,
-        _,
-        id,
-        token,
-        attempts,
-        interruptions,
-        claimed_at,
-        task,
-        queue,
-        payload,
-        priority,
-        run_after,
-        enqueued_at,
-    ) = row[:14]
-    max_attempts, max_interruptions, overrides = row[14:]
-    return Claim(
-        id=id,
-        token=token,
-        task=task,
-        queue=queue,
-        payload=payload,
-        priority=priority,
-        run_after=run_after,
-        enqueued_at=enqueued_at,
-        claimed_at=claimed_at,
-        worker=worker,
-        attempts=attempts,
-        interruptions=interruptions,
-        max_attempts=max_attempts,
-        max_interruptions=max_interruptions,
-        overrides=overrides,
-    )

@@ -2,38 +2,60 @@
 --
 -- arguments  backend, worker, incarnation, queues (text[], in strict order), most (claims at most), now (or null),
 --            and the outcomes as arrays of one length: ids, tokens, states, counted, results, exceptions,
---            tracebacks, delays, seconds
+--            tracebacks, delays, seconds, reasons, keep_fors
 -- reply      at least one row: registered, stale (uuid[]), already (uuid[]), then the columns of a claim, which are
 --            null when there is none; claims in the order in which they are to be started
 --
 -- The worker's row is share-locked: reconcile() updates it, so an exchange that is still under way when the worker
 -- reconciles is either seen by it whole, or finds its incarnation gone and claims nothing.
+--
+-- Locks are taken in one order: the worker's row, the rows of the outcomes by id, those of the claims, for which it never
+-- waits. The two counts that are not less than zero see to that.
+--
+-- Whether a job is to be cancelled decides which of two writes its outcome becomes, and the statement sees that as it
+-- was at its start. When that changes while it waits for the row, the outcome fits neither. So if an outcome that
+-- was to be written at the start was not, the statement divides by zero: nothing has happened then, and it is run again.
+--
+-- Whatever the size of the tables, rows are looked up by key. "state + 0" keeps the planner off the index of running jobs,
+-- which is short but full of dead entries; the settings of a dedicated connection keep it from reading whole tables.
 WITH moment AS MATERIALIZED (
     SELECT coalesce(%(now)s::timestamptz, statement_timestamp()) AS now
+),
+seat AS MATERIALIZED (
+    SELECT 1
+    FROM dlq_worker
+    WHERE backend = %(backend)s AND name = %(worker)s AND incarnation = %(incarnation)s
+    FOR SHARE
 ),
 outcome AS MATERIALIZED (
     SELECT *
     FROM unnest(
         %(ids)s::uuid[], %(tokens)s::bigint[], %(states)s::smallint[], %(counted)s::smallint[], %(results)s::text[],
-        %(exceptions)s::text[], %(tracebacks)s::text[], %(delays)s::float8[], %(seconds)s::float8[]
-    ) AS o (id, token, state, counted, result, exception, traceback, delay, seconds)
+        %(exceptions)s::text[], %(tracebacks)s::text[], %(delays)s::float8[], %(seconds)s::float8[],
+        %(reasons)s::text[], %(keep_fors)s::float8[]
+    ) AS o (id, token, state, counted, result, exception, traceback, delay, seconds, reason, keep_for)
+    WHERE (SELECT count(*) FROM seat) >= 0
 ),
 finished AS (
     DELETE FROM dlq_live l
     USING outcome o
-    WHERE l.id = o.id AND l.token = o.token AND l.state = 4 AND o.state > 4 AND l.backend = %(backend)s
+    WHERE l.id = o.id AND l.token = o.token AND l.state + 0 = 4 AND l.backend = %(backend)s
+        -- Whoever asked to cancel a job does not want it to wait for another attempt.
+        AND (o.state > 4 OR l.cancel IS NOT NULL)
     RETURNING
-        l.id, l.worker, l.token, l.claimed_at, o.state, o.counted, o.result, o.seconds,
+        l.id, l.worker, l.token, l.claimed_at, o.counted, o.result, o.seconds, o.keep_for,
+        CASE WHEN o.state > 4 THEN o.state ELSE 7 END AS state, coalesce(l.cancel, o.reason) AS reason,
         l.attempts + (o.counted = 1)::int AS attempts,
         l.interruptions + (o.counted = 2)::int AS interruptions
 ),
 recorded AS (
     UPDATE dlq_job j
-    SET state = f.state, result = f.result, worker = f.worker, token = f.token,
+    SET state = f.state, result = f.result, reason = CASE WHEN f.state = 7 THEN f.reason END,
+        worker = f.worker, token = f.token,
         settled_by = nullif(%(worker)s, f.worker),
         attempts = f.attempts, interruptions = f.interruptions,
         started_at = CASE WHEN f.counted = 2 THEN f.claimed_at ELSE moment.now - make_interval(secs => f.seconds) END,
-        finished_at = moment.now
+        finished_at = moment.now, keep_until = moment.now + make_interval(secs => f.keep_for)
     FROM finished f, moment
     WHERE j.id = f.id
 ),
@@ -46,7 +68,8 @@ returned AS (
         -- A retry goes behind those that wait; a hand-back and a rescue keep their place.
         seq = CASE WHEN o.state = 3 AND o.counted = 1 THEN nextval('dlq_seq') ELSE l.seq END
     FROM outcome o, moment
-    WHERE l.id = o.id AND l.token = o.token AND l.state = 4 AND o.state < 4 AND l.backend = %(backend)s
+    WHERE l.id = o.id AND l.token = o.token AND l.state + 0 = 4 AND l.backend = %(backend)s
+        AND o.state < 4 AND l.cancel IS NULL
     RETURNING l.id, l.worker, l.claimed_at
 ),
 settled AS MATERIALIZED (
@@ -69,17 +92,15 @@ unsettled AS MATERIALIZED (
             WHERE l.id = o.id AND l.settled = o.token AND l.settled_by = %(worker)s AND l.backend = %(backend)s
         ) OR EXISTS (
             SELECT FROM dlq_job j
-            WHERE j.id = o.id AND j.token = o.token AND coalesce(j.settled_by, j.worker) = %(worker)s
-                AND j.backend = %(backend)s
-        ) AS already
+            WHERE j.id = o.id AND coalesce(j.settled, j.token) = o.token
+                AND coalesce(j.settled_by, j.worker) = %(worker)s AND j.backend = %(backend)s
+        ) AS already,
+        EXISTS (
+            SELECT FROM dlq_live l
+            WHERE l.id = o.id AND l.token = o.token AND l.state + 0 = 4 AND l.backend = %(backend)s
+        ) AS overtaken
     FROM outcome o
     WHERE o.id NOT IN (SELECT id FROM settled)
-),
-seat AS MATERIALIZED (
-    SELECT 1
-    FROM dlq_worker
-    WHERE backend = %(backend)s AND name = %(worker)s AND incarnation = %(incarnation)s
-    FOR SHARE
 ),
 picked AS MATERIALIZED (
     SELECT r.id, q.place
@@ -92,7 +113,14 @@ picked AS MATERIALIZED (
         LIMIT %(most)s
         FOR UPDATE SKIP LOCKED
     ) r
-    WHERE EXISTS (SELECT FROM seat)
+    WHERE EXISTS (SELECT FROM seat) AND (SELECT count(*) FROM settled) >= 0
+        -- A list, and no join, which might lose the order of the queues.
+        AND q.name <> ALL (
+            ARRAY(
+                SELECT queue FROM dlq_pause, moment
+                WHERE backend = %(backend)s AND (until IS NULL OR until > moment.now)
+            )
+        )
     LIMIT %(most)s
 ),
 held AS (
@@ -107,7 +135,9 @@ SELECT
     (SELECT array_agg(id) FROM unsettled WHERE NOT already),
     (SELECT array_agg(id) FROM unsettled WHERE already),
     h.id, h.token, h.attempts, h.interruptions, h.claimed_at,
-    j.task, j.queue, j.payload, j.priority, j.run_after, j.enqueued_at, j.max_attempts, j.max_interruptions, j.overrides
+    j.task, j.queue, j.payload, j.priority, j.run_after, j.enqueued_at, j.max_attempts, j.max_interruptions, j.overrides,
+    j.expires_at, j.metadata,
+    1 / (SELECT 1 - coalesce(bool_or(overtaken), false)::int FROM unsettled)
 FROM (VALUES (1)) AS always (one)
 LEFT JOIN (held h JOIN dlq_job j ON j.id = h.id) ON true
 ORDER BY h.place, h.priority DESC, h.seq

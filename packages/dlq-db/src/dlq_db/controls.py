@@ -1,0 +1,112 @@
+"""What a person asks for: to cancel jobs, and to have them run again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from dlq.job import Cancelled
+from dlq.states import State
+from dlq_db.chunks import chunks
+from dlq_db.clock import moment
+from dlq_db.endings import end
+from dlq_db.models import Job, Live
+
+__all__ = ["cancel", "lock", "retry"]
+
+
+def cancel(
+    connection: BaseDatabaseWrapper,
+    backend: str,
+    ids: Sequence[UUID],
+    reason: str,
+    states: Collection[State],
+    now: datetime | None,
+) -> Cancelled:
+    """See ``Store.cancel``. To be called in a transaction."""
+    using = connection.alias
+    found = {id: state for id, state in lock(connection, backend, ids).items() if state in states}
+    asked = [id for id in ids if found.get(id) is State.RUNNING]
+    failed = [id for id in ids if found.get(id) is State.FAILED]
+    for chunk in chunks(found):
+        Live.objects.using(using).filter(pk__in=chunk).update(cancel=reason)
+    for chunk in chunks(failed):
+        ended = Job.objects.using(using).filter(pk__in=chunk)
+        ended.update(state=State.CANCELLED, reason=reason, finished_at=moment(now))
+    end(using, found.keys() - {*asked, *failed}, State.CANCELLED, now)
+    done = found.keys() - set(asked)
+    return Cancelled(done=[id for id in ids if id in done], asked=asked)
+
+
+def lock(connection: BaseDatabaseWrapper, backend: str, ids: Iterable[UUID]) -> dict[UUID, State]:
+    """The states of those of the jobs that exist, none of which can change before the transaction ends.
+
+    Waits for whoever is at one of them. Live rows come before job rows, and each by id: every verb goes that
+    way, so nobody waits in a circle.
+    """
+    using = connection.alias
+    found: dict[UUID, State] = {}
+    sought = sorted(ids)
+    for _ in range(2):
+        for chunk in chunks(sought):
+            lives = Live.objects.using(using).filter(backend=backend, pk__in=chunk).order_by("pk")
+            found |= _states(lives.select_for_update().values_list("pk", "state"))
+        ended: dict[UUID, int | None] = {}
+        for chunk in chunks([id for id in sought if id not in found]):
+            jobs = Job.objects.using(using).filter(backend=backend, pk__in=chunk).order_by("pk")
+            ended |= dict(jobs.select_for_update().values_list("pk", "state"))
+        found |= _states((id, state) for id, state in ended.items() if state is not None)
+        # It had ended at the first look, and was made to live again before the second.
+        sought = [id for id, state in ended.items() if state is None]
+    return found
+
+
+def _states(rows: Iterable[tuple[UUID, int]]) -> dict[UUID, State]:
+    return {id: State(state) for id, state in rows}
+
+
+def retry(
+    connection: BaseDatabaseWrapper, backend: str, ids: Sequence[UUID], places: Sequence[int]
+) -> list[UUID]:
+    """See ``Store.retry``; ``places`` has a ``seq`` for each id. To be called in a transaction."""
+    using = connection.alias
+    ended: dict[UUID, Job] = {}
+    for chunk in chunks(sorted(ids)):
+        jobs = Job.objects.using(using).filter(backend=backend, pk__in=chunk, state__in=RETRIABLE)
+        jobs = jobs.order_by("pk").select_for_update().only(*KEPT)
+        ended |= {job.pk: job for job in jobs}
+    revived = [id for id in ids if id in ended]
+    Live.objects.using(using).bulk_create(
+        _live(backend, ended[id], place) for id, place in zip(revived, places, strict=False)
+    )
+    for chunk in chunks(revived):
+        Job.objects.using(using).filter(pk__in=chunk).update(**AS_NEW)
+    return revived
+
+
+RETRIABLE = (State.FAILED, State.CANCELLED)
+KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by")
+AS_NEW = dict.fromkeys(
+    [
+        *("state", "result", "reason", "started_at", "finished_at", "keep_until", "expires_at"),
+        *("worker", "token", "settled", "settled_by"),
+    ]
+) | {"attempts": 0, "interruptions": 0}
+
+
+def _live(backend: str, job: Job, place: int) -> Live:
+    token = job.token or 0
+    return Live(
+        job_id=job.pk,
+        backend=backend,
+        queue=job.queue,
+        priority=job.priority,
+        state=State.READY,
+        seq=place,
+        token=token,
+        settled=token if job.settled is None else job.settled,
+        settled_by=job.settled_by or job.worker,
+    )

@@ -1,0 +1,61 @@
+"""What a statement is given: many values of core as arrays of one length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from dlq.job import Note, Outcome
+from dlq_db.logs import appended, text_of
+
+__all__ = ["first_of_each", "note_columns", "outcome_columns"]
+
+
+def first_of_each[T](items: Iterable[T], key: Callable[[T], object]) -> list[T]:
+    """A statement sees all rows of an array at once: what comes twice must be left out before."""
+    seen: dict[object, T] = {}
+    for item in items:
+        seen.setdefault(key(item), item)
+    return list(seen.values())
+
+
+def outcome_columns(outcomes: Iterable[Outcome]) -> dict[str, list[Any]]:
+    """For exchange.sql.
+
+    By id: two exchanges that settle the same jobs then wait for each other in turn, and not in a circle.
+    """
+    unique = first_of_each(outcomes, lambda outcome: (outcome.id, outcome.token))
+    unique.sort(key=lambda outcome: outcome.id.int)
+    return {
+        "ids": [o.id for o in unique],
+        "tokens": [o.token for o in unique],
+        "states": [int(o.state) for o in unique],
+        "counted": [int(o.counted) for o in unique],
+        "results": [o.result for o in unique],
+        "exceptions": [o.failure and o.failure.exception for o in unique],
+        "tracebacks": [o.failure and o.failure.traceback for o in unique],
+        "delays": [o.delay for o in unique],
+        "seconds": [o.seconds for o in unique],
+        "reasons": [o.reason for o in unique],
+        "keep_fors": [o.keep_for for o in unique],
+    }
+
+
+def note_columns(notes: Iterable[Note]) -> dict[str, list[Any]]:
+    """For annotate.sql. What was said several times under one token is said once: the last word, and all lines."""
+    said: dict[tuple[UUID, int], list[Note]] = {}
+    for note in notes:
+        said.setdefault((note.id, note.token), []).append(note)
+    return {
+        "ids": [id for id, _ in said],
+        "tokens": [token for _, token in said],
+        "progresses": [_last([note.progress for note in some]) for some in said.values()],
+        "messages": [_last([note.message for note in some]) for some in said.values()],
+        "metadata": [_last([note.metadata for note in some]) for some in said.values()],
+        "logs": [appended("", "".join(text_of(note.lines) for note in some)) for some in said.values()],
+    }
+
+
+def _last[T](words: Sequence[T | None]) -> T | None:
+    return next((word for word in reversed(words) if word is not None), None)

@@ -1,0 +1,102 @@
+"""SQLite: short immediate transactions, since there is one writer at a time anyway."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from uuid import UUID
+
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F
+from django.utils import timezone
+
+from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq_db.dialects.sqlite.annotating import annotate
+from dlq_db.dialects.sqlite.claiming import claim
+from dlq_db.dialects.sqlite.enqueueing import enqueue
+from dlq_db.dialects.sqlite.looking import look
+from dlq_db.dialects.sqlite.settling import settle
+from dlq_db.dialects.sqlite.writing import immediate, reserve
+from dlq_db.models import Runner, Worker
+
+__all__ = ["SQLite"]
+
+
+class SQLite:
+    """See ``Dialect``. Its clock is that of the machine, which is also SQLite's own."""
+
+    def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        """One that has the write lock."""
+        return immediate(connection)
+
+    def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int]:
+        """One statement."""
+        return reserve(connection, count)
+
+    def enqueue(
+        self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
+    ) -> datetime:
+        """A few statements for a batch, inside the caller's transaction when there is one."""
+        now = now or timezone.now()
+        with immediate(connection):
+            enqueue(connection, backend, jobs, now)
+        return now
+
+    def exchange(
+        self,
+        connection: BaseDatabaseWrapper,
+        backend: str,
+        worker: WorkerRef,
+        outcomes: Sequence[Outcome],
+        queues: Sequence[str],
+        limit: int,
+        now: datetime | None,
+    ) -> Exchanged:
+        """One transaction; rows are found by index and written by primary key."""
+        now = now or timezone.now()
+        seats = Worker.objects.using(connection.alias).filter(backend=backend, name=worker.id)
+        with immediate(connection):
+            stale, already = settle(connection, backend, worker.id, outcomes, now)
+            registered = seats.filter(incarnation=worker.incarnation).exists()
+            claims = claim(connection, backend, worker.id, queues, limit, now) if registered else []
+        return Exchanged(claims=claims, stale=stale, already=already, registered=registered)
+
+    def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
+        """One transaction."""
+        with immediate(connection):
+            return [note.id for note in annotate(connection, backend, notes)]
+
+    def look(
+        self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
+    ) -> Sight:
+        """Reads, and writes if there is something to write."""
+        return look(connection, backend, runner, limit, now or timezone.now())
+
+    def beat(
+        self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None
+    ) -> dict[str, int]:
+        """Write first: reading alone says nothing about whether the others could have beaten."""
+        with immediate(connection):
+            runners = Runner.objects.using(connection.alias).filter(backend=backend)
+            if not runners.filter(name=runner).update(beat=F("beat") + 1, beat_at=now or timezone.now()):
+                return {}
+            return dict(runners.values_list("name", "beat"))
+
+    def retire(self, connection: BaseDatabaseWrapper, backend: str, runner: str, beat: int | None) -> bool:
+        """Its workers go with it."""
+        with immediate(connection):
+            doomed = Runner.objects.using(connection.alias).filter(backend=backend, name=runner)
+            deleted, _ = (doomed.filter(beat=beat) if beat is not None else doomed).delete()
+            return deleted > 0
+
+    def dedicate(self, connection: BaseDatabaseWrapper) -> None:
+        """Wait longer for the writer's turn than Django does, and let readers go on beside it."""
+        options = connection.settings_dict["OPTIONS"]
+        options.setdefault("timeout", 20)
+        options.setdefault("transaction_mode", "IMMEDIATE")
+        # The mode stays with the file, and the switch does not wait for its turn: if it fails, another is at it.
+        with contextlib.suppress(OperationalError), connection.cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode=WAL")

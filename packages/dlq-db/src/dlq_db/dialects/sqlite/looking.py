@@ -1,0 +1,85 @@
+"""``Store.look`` on SQLite. There is mostly nothing to do, and only writing needs the lock."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import QuerySet
+
+from dlq.job import Cancellation, Counted, Instruction, Order, Sight
+from dlq.states import State
+from dlq_db.dialects.sqlite.writing import immediate, key, reserve, write_many
+from dlq_db.endings import end
+from dlq_db.models import Attempt, Live, Worker
+from dlq_db.queues import paused_queues, ready_queues
+
+__all__ = ["look"]
+
+PROMOTE = "UPDATE dlq_live SET state = %s, due_at = NULL, seq = %s WHERE id = %s"
+
+
+def look(connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime) -> Sight:
+    """See ``Store.look``."""
+    over = _live(connection, backend).filter(expires_at__lte=now, state__lt=State.RUNNING)
+    due = _live(connection, backend).filter(state=State.SCHEDULED, due_at__lte=now)
+    expired = promoted = 0
+    if limit and (over.exists() or due.exists()):
+        with immediate(connection):
+            expired = _expire(connection, over, limit, now)
+            promoted = _promote(connection, due, limit)
+    paused = paused_queues(connection, backend, now)
+    seats = Worker.objects.using(connection.alias).filter(backend=backend, runner__name=runner)
+    return Sight(
+        expired=expired,
+        promoted=promoted,
+        ready=sorted(set(ready_queues(connection, backend)).difference(paused)),
+        paused=sorted(paused),
+        instructions=_instructions(seats),
+        cancellations=_cancellations(connection, backend, seats),
+    )
+
+
+def _live(connection: BaseDatabaseWrapper, backend: str) -> QuerySet[Live]:
+    return Live.objects.using(connection.alias).filter(backend=backend)
+
+
+def _expire(connection: BaseDatabaseWrapper, over: QuerySet[Live], limit: int, now: datetime) -> int:
+    expired = dict(over.order_by("expires_at").values_list("pk", "expires_at")[:limit])
+    end(connection.alias, list(expired), State.FAILED, now)
+    Attempt.objects.using(connection.alias).bulk_create(
+        Attempt(
+            job_id=id,
+            worker="",
+            started_at=now,
+            finished_at=now,
+            counted=Counted.NOTHING,
+            exception="dlq.errors.Expired",
+            traceback=f"The job had not started at {expires_at}.\n",
+        )
+        for id, expires_at in expired.items()
+    )
+    return len(expired)
+
+
+def _promote(connection: BaseDatabaseWrapper, due: QuerySet[Live], limit: int) -> int:
+    ids = list(due.order_by("due_at", "seq").values_list("pk", flat=True)[:limit])
+    places = reserve(connection, len(ids))
+    rows = [(int(State.READY), seq, key(connection, id)) for seq, id in zip(places, ids, strict=True)]
+    write_many(connection, PROMOTE, rows)
+    return len(ids)
+
+
+def _instructions(seats: QuerySet[Worker]) -> list[Instruction]:
+    rows = seats.values_list("name", "order", "instructed", "heeded").order_by("name")
+    return [
+        Instruction(name, Order(order), number) for name, order, number, heeded in rows if heeded < number
+    ]
+
+
+def _cancellations(
+    connection: BaseDatabaseWrapper, backend: str, seats: QuerySet[Worker]
+) -> list[Cancellation]:
+    asked = _live(connection, backend).filter(cancel__isnull=False, worker__in=seats.values("name"))
+    rows = asked.order_by("pk").values_list("worker", "pk", "token", "cancel")
+    return [Cancellation(worker or "", id, token, reason or "") for worker, id, token, reason in rows]

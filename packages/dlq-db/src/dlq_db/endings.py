@@ -1,0 +1,45 @@
+"""What comes to jobs that do not run (any more), in a few statements for many; the hot path has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from dlq.states import State
+from dlq_db.chunks import chunks
+from dlq_db.clock import moment
+from dlq_db.models import Attempt, Job, Live, Note
+
+__all__ = ["delete", "end"]
+
+
+def end(using: str, ids: Collection[UUID], state: State, now: datetime | None) -> None:
+    """Move what is known of live jobs, whose rows are locked, to their job rows."""
+    for chunk in chunks(ids):
+        live = Live.objects.using(using).filter(pk=OuterRef("pk"))
+        Job.objects.using(using).filter(pk__in=chunk).update(
+            state=state,
+            reason=_column(live, "cancel"),
+            finished_at=moment(now),
+            token=_column(live, "token"),
+            settled=_column(live, "settled"),
+            settled_by=_column(live, "settled_by"),
+            attempts=_column(live, "attempts"),
+            interruptions=_column(live, "interruptions"),
+        )
+        Live.objects.using(using).filter(pk__in=chunk)._raw_delete(using)
+
+
+def delete(using: str, ids: Collection[UUID]) -> None:
+    """Remove finished jobs, whose rows are locked, and all that belongs to them."""
+    for chunk in chunks(ids):
+        for belongings in (Note, Attempt):
+            belongings.objects.using(using).filter(job__in=chunk)._raw_delete(using)
+        Job.objects.using(using).filter(pk__in=chunk)._raw_delete(using)
+
+
+def _column(live: QuerySet[Live], name: str) -> Subquery:
+    return Subquery(live.values(name))

@@ -1,0 +1,107 @@
+"""How much a verb asks of its database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connections
+
+from dlq.job import Note, Order, Outcome, WorkerRef
+from dlq.store import Store
+from dlq.testing.contract.builders import NOON, add, add_many, after, claim, register
+from dlq_db.dialects import statement
+from dlq_db.dialects.postgresql.arguments import outcome_columns
+from dlq_db.store import DatabaseStore
+
+IN_ONE_STATEMENT: dict[str, Callable[[Store, WorkerRef], object]] = {
+    "enqueue": lambda store, worker: add_many(store, 10),
+    "exchange": lambda store, worker: claim(store, worker, 10),
+    "annotate": lambda store, worker: store.annotate(
+        [
+            Note(id=held.id, token=held.token, progress=0.5, metadata="{}")
+            for held in store.held("worker-1", 10)
+        ]
+    ),
+    "look": lambda store, worker: store.look("runner-1", 10, now=after(100)),
+    "beat": lambda store, worker: store.beat("runner-1"),
+    "retire": lambda store, worker: store.retire("runner-1"),
+    "pause": lambda store, worker: store.pause("default", after(60)),
+    "resume": lambda store, worker: store.resume("default"),
+    "instruct": lambda store, worker: store.instruct("worker-1", Order.QUIET),
+    "heed": lambda store, worker: store.heed("worker-1", 1),
+}
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is sent to PostgreSQL, through Django's cursors and past them."""
+    sent: list[object] = []
+    execute = psycopg.Cursor.execute
+
+    def recorded(self: Any, query: object, *args: Any, **kwargs: Any) -> Any:
+        sent.append(query)
+        return execute(self, query, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", recorded)
+    return sent
+
+
+@pytest.mark.django_db(transaction=True, databases=["postgres"])
+class TestPostgreSQL:
+    @pytest.fixture
+    def store(self) -> Iterator[DatabaseStore]:
+        store = DatabaseStore("default", database="postgres")
+        store.dedicate()
+        yield store
+        store.close()
+
+    @pytest.mark.parametrize("verb", IN_ONE_STATEMENT)
+    def test_the_verb_is_one_statement(
+        self, store: DatabaseStore, statements: list[object], verb: str
+    ) -> None:
+        worker = register(store)
+        add(store, run_after=after(10))
+        add(store, expires_after=10)
+        claim(store, worker, 1)
+        asked = {"annotate": 2}  # With the question what is held.
+        statements.clear()
+        IN_ONE_STATEMENT[verb](store, worker)
+        assert len(statements) == asked.get(verb, 1)
+
+    @pytest.mark.parametrize("jobs", [1, 100, 3000])
+    def test_an_exchange_looks_jobs_up_by_key_however_many_there_are(
+        self, store: DatabaseStore, jobs: int
+    ) -> None:
+        worker = register(store)
+        add_many(store, jobs)
+        connection = connections["postgres"]
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE dlq_job, dlq_live")
+        outcomes = [Outcome.succeeded(held, "null", 1.0) for held in claim(store, worker, 100)]
+        arguments = {"backend": "default", "worker": worker.id, "incarnation": worker.incarnation}
+        arguments |= {"queues": ["default"], "most": 100, "now": NOON, **outcome_columns(outcomes)}
+        with psycopg.Cursor(connection.connection) as cursor:
+            explain = "EXPLAIN " + statement("postgresql/exchange.sql")
+            plan = "\n".join(line for (line,) in cursor.execute(explain, arguments, prepare=True))
+        assert "Index Scan using dlq_live_ready" in plan
+        assert not re.search("Seq Scan|Bitmap|Hash Join|Merge Join", plan)
+        assert "dlq_live_running" not in plan
+
+
+@pytest.mark.django_db(transaction=True, databases=["default"])
+class TestSQLite:
+    def test_a_look_with_nothing_to_do_waits_for_no_writer(self) -> None:
+        store = DatabaseStore("default", database="default")
+        register(store)
+        add(store, run_after=after(10), expires_after=20)
+        writer = connections["default"].copy()
+        try:
+            with writer.cursor() as cursor:
+                cursor.execute("BEGIN IMMEDIATE")
+                assert store.look("runner-1", 10, now=NOON).promoted == 0
+        finally:
+            writer.close()
