@@ -1,4 +1,6 @@
+from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,6 +8,7 @@ from pytest_django import Settings
 
 from dlq import ConfigError, MemoryBackend, conf
 from dlq.conf import BackendOptions, Retention, WorkerPool
+from dlq.parsing import parse
 from dlq.selectors import Selector
 
 MEMORY = {"BACKEND": "dlq.MemoryBackend"}
@@ -112,9 +115,33 @@ def test_settings_are_read_as_they_are_now(settings: Settings) -> None:
         (
             "DLQ_WORKERZ",
             {},
-            "DLQ_WORKERZ is unknown. There are: DLQ_KILL_AFTER, DLQ_SHUTDOWN_TIMEOUT, DLQ_WORKERS.",
+            "DLQ_WORKERZ is unknown. There are: DLQ_ATOMIC, DLQ_CALLABLES, DLQ_CONFIG, DLQ_IGNORE_APPS, DLQ_IN_PRO",
         ),
         ("DLQ_WORKERS", ["email"], "DLQ_WORKERS is ['email'], which is not of the type Mapping["),
+        ("DLQ_MIDDLEWARE", "a.B", "DLQ_MIDDLEWARE is 'a.B', which is not of the type Sequence[str]."),
+        ("DLQ_IGNORE_APPS", ["a", 3], "DLQ_IGNORE_APPS is ['a', 3], which is not of the type Sequence[str]."),
+        (
+            "DLQ_LOGGER_FACTORY",
+            3,
+            "DLQ_LOGGER_FACTORY is 3, which is not of the type Callable[..., Any] | str | None",
+        ),
+        ("DLQ_ATOMIC", 1, "DLQ_ATOMIC is 1, which is not of the type bool."),
+        (
+            "DLQ_ON_ERROR",
+            print,
+            "DLQ_ON_ERROR is <built-in function print>, which is not of the type str | None.",
+        ),
+        ("DLQ_SKIP_CRON", "no", "DLQ_SKIP_CRON is 'no', which is not of the type bool."),
+        ("DLQ_IN_PROCESS", None, "DLQ_IN_PROCESS is None, which is not of the type bool."),
+        ("DLQ_CONFIG", "", "DLQ_CONFIG is '', which is not of the type Path | None."),
+        (
+            "DLQ_SITE_URL",
+            "localhost:8000",
+            "DLQ_SITE_URL is 'localhost:8000'; it must begin with http:// or https://",
+        ),
+        ("DLQ_CALLABLES", ["send"], "DLQ_CALLABLES has 'send', which is neither a dotted path"),
+        ("DLQ_CALLABLES", ["shop.*.send"], "DLQ_CALLABLES has 'shop.*.send', which is neither"),
+        ("DLQ_CALLABLES", ["*"], "DLQ_CALLABLES has '*', which is neither"),
         ("DLQ_SHUTDOWN_TIMEOUT", "30", "DLQ_SHUTDOWN_TIMEOUT is '30', which is not of the type float."),
         ("DLQ_SHUTDOWN_TIMEOUT", None, "DLQ_SHUTDOWN_TIMEOUT is None, which is not of the type float."),
         ("DLQ_KILL_AFTER", -5, "DLQ_KILL_AFTER is -5, which must not be negative."),
@@ -129,78 +156,67 @@ def test_a_wrong_setting_is_named_with_its_value(
     assert str(error.value).startswith(says)
 
 
-@pytest.mark.parametrize(
-    ("workers", "pool"),
-    [
-        ({"email": 3}, WorkerPool(selector=Selector("email"), processes=3)),
-        ({"a,b*": {"threads": 8}}, WorkerPool(selector=Selector("a,b*"), processes=1, threads=8)),
-        ({"*": {"concurrency": 100}}, WorkerPool(selector=Selector("*"), concurrency=100)),
-        (
-            {"*": {"processes": 2, "backend": "other"}},
-            WorkerPool(selector=Selector("*"), processes=2, backend="other"),
-        ),
-        ({"*": {"backend": None}}, WorkerPool(selector=Selector("*"))),
-    ],
-)
-def test_workers_are_given_as_a_number_of_processes_or_as_a_mapping(
-    settings: Settings, workers: dict[str, Any], pool: WorkerPool
-) -> None:
-    settings.DLQ_WORKERS = workers
-    assert conf.load().pools() == [pool]
-
-
-def test_pools_keep_the_order_of_the_settings(settings: Settings) -> None:
-    settings.DLQ_WORKERS = {"b": 1, "a": 2, "*": 1}
-    assert [pool.selector.text for pool in conf.load().pools()] == ["b", "a", "*"]
-
-
 def test_one_process_for_every_queue_is_the_default() -> None:
     assert conf.Settings().pools() == [WorkerPool(selector=Selector("*"), processes=1)]
 
 
-@pytest.mark.parametrize(
-    ("workers", "says"),
-    [
-        (
-            {"email": 0},
-            "DLQ_WORKERS['email'] must have at least one process and one thread; leave the entry out",
-        ),
-        ({"email": {"threads": 0}}, "DLQ_WORKERS['email'] must have at least one process and one thread"),
-        ({"email": -1}, "DLQ_WORKERS['email']['processes'] is -1, which must not be negative."),
-        ({"email": True}, "DLQ_WORKERS['email']['processes'] is True, which is not of the type int."),
-        ({"email": "3"}, "DLQ_WORKERS['email'] is '3'; it must be a number of processes or a mapping"),
-        ({"email": None}, "DLQ_WORKERS['email'] is None; it must be a number of processes or a mapping"),
-        (
-            {"email": {"process": 3}},
-            "DLQ_WORKERS['email']['process'] is unknown. There are: DLQ_WORKERS['email']['backend'], DLQ_WORKERS[",
-        ),
-        ({"email": {"selector": "a"}}, "it must be a number of processes or a mapping"),
-        (
-            {"email": {"backend": 3}},
-            "DLQ_WORKERS['email']['backend'] is 3, which is not of the type str | None.",
-        ),
-        ({"a*b": 1}, "'a*b' in the queue selector 'a*b' is neither a queue name"),
-        ({7: 1}, "DLQ_WORKERS[7] must have a queue selector as its key"),
-    ],
-)
-def test_a_wrong_pool_is_named_with_its_value(settings: Settings, workers: Any, says: str) -> None:
-    settings.DLQ_WORKERS = workers
-    with pytest.raises(ConfigError) as error:
-        conf.load().pools()
-    assert says in str(error.value)
+def test_every_setting_has_a_default_of_its_type() -> None:
+    given = asdict(conf.Settings())
+    assert parse(conf.Settings, given, str) == conf.Settings()
+
+
+def test_lists_and_paths_are_converted(settings: Settings) -> None:
+    settings.DLQ_MIDDLEWARE = ["a.B", "c.D"]
+    settings.DLQ_CONFIG = "/etc/dlq.toml"
+    assert conf.load().middleware == ("a.B", "c.D")
+    assert conf.load().config == Path("/etc/dlq.toml")
+
+
+@pytest.mark.parametrize("pattern", ["shop.mail.send", "shop.mail.*", "_a.b2"])
+def test_a_callable_is_allowed_by_its_path_or_with_all_of_its_module(
+    settings: Settings, pattern: str
+) -> None:
+    settings.DLQ_CALLABLES = [pattern]
+    assert conf.load().callables == (pattern,)
+
+
+# --- The environment ---
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "slots"),
-    [
-        ({}, "process", 1),
-        ({"threads": 8}, "threads", 8),
-        ({"concurrency": 50, "threads": 2}, "coroutines", 50),
-    ],
+    ("word", "value"), [("1", True), ("True", True), ("yes", True), ("0", False), ("no", False)]
 )
-def test_a_pool_has_one_kind_and_a_number_of_slots(given: dict[str, int], kind: str, slots: int) -> None:
-    pool = WorkerPool(selector=Selector("*"), **given)
-    assert (pool.kind, pool.slots) == (kind, slots)
+def test_the_environment_wins_over_the_settings(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, word: str, value: bool
+) -> None:
+    settings.DLQ_SKIP_CRON = settings.DLQ_IN_PROCESS = not value
+    monkeypatch.setenv("DLQ_SKIP_CRON", word)
+    monkeypatch.setenv("DLQ_IN_PROCESS", word)
+    assert (conf.load().skip_cron, conf.load().in_process) == (value, value)
+
+
+@pytest.mark.parametrize("word", ["", "2", "maybe", " 1"])
+def test_an_environment_that_says_neither_yes_nor_no_is_refused(
+    monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.setenv("DLQ_SKIP_CRON", word)
+    with pytest.raises(
+        ConfigError, match=f"DLQ_SKIP_CRON='{word}'; it must be one of 1, true, yes, 0, false, no"
+    ):
+        conf.load()
+
+
+def test_an_empty_name_of_a_file_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLQ_CONFIG", "")
+    with pytest.raises(ConfigError, match="empty DLQ_CONFIG"):
+        conf.load()
+
+
+def test_each_setting_knows_where_it_comes_from(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.DLQ_KILL_AFTER = 1
+    settings.DLQ_SKIP_CRON = True
+    monkeypatch.setenv("DLQ_SKIP_CRON", "0")
+    assert conf.origins() == {"kill_after": "settings", "skip_cron": "environment"}
 
 
 # --- Which backends are ours ---
@@ -235,6 +251,17 @@ def test_a_pool_works_for_the_backend_whose_queues_name_one_of_its_own(settings:
 def test_other_pools_work_for_the_default_backend(settings: Settings) -> None:
     settings.TASKS = {"emails": MEMORY | {"QUEUES": ["email"]}, "default": MEMORY}
     assert alias_of("reports") == "default"
+
+
+def test_a_bare_wildcard_names_no_queue(settings: Settings) -> None:
+    settings.TASKS = {"emails": MEMORY | {"QUEUES": ["email"]}, "default": MEMORY}
+    assert alias_of("*") == alias_of("reports,*") == alias_of("*,!email") == "default"
+    assert alias_of("email,*") == "emails"
+
+
+def test_an_excluded_queue_says_nothing_of_the_backend(settings: Settings) -> None:
+    settings.TASKS = {"emails": MEMORY | {"QUEUES": ["email"]}, "default": MEMORY}
+    assert alias_of("e*,!email") == "default"
 
 
 def test_where_the_default_backend_is_not_ours_pools_work_for_the_first_that_is(settings: Settings) -> None:

@@ -1,25 +1,50 @@
 """Every setting of DLQ, typed: the ``DLQ_*`` settings, and the ``OPTIONS`` of a backend in ``TASKS``.
 
-This is the only module that reads ``django.conf.settings``.
+This is the only module that reads ``django.conf.settings``, and the environment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import timedelta
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from dlq.errors import ConfigError
-from dlq.retry import LONGEST_WAIT
-from dlq.selectors import Selector
+from dlq.parsing import entry_of, parse
+from dlq.pools import WorkerPool, is_about, parse_workers
 
-__all__ = ["BackendOptions", "Retention", "Settings", "WorkerPool", "load", "our_aliases", "problems"]
+__all__ = [
+    "NO_BACKEND",
+    "BackendOptions",
+    "Overlay",
+    "Retention",
+    "Settings",
+    "WorkerPool",
+    "chosen_aliases",
+    "config_path",
+    "debug",
+    "load",
+    "options_with",
+    "origins",
+    "our_aliases",
+    "overlaid",
+    "overlay",
+    "pool_alias",
+    "tasks",
+]
 
 DAY = 86_400.0
+
+
+# --- OPTIONS ---
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +66,7 @@ class BackendOptions:
     """How often a runner shows that it lives."""
     alive_threshold: float = 30.0
     """How long a runner's beat must stand still, seen by a peer on a working store, until it is lost."""
-    poll_interval: float = 1.0
+    poll_interval: float = 1.5
     """How often an idle worker looks for jobs, and for those that have become due."""
     enqueue_on_commit: bool = True
     """Whether an enqueue waits for the commit of an open transaction that it cannot be part of."""
@@ -56,7 +81,9 @@ class BackendOptions:
 
         Raises ConfigError naming the option, its value and the remedy.
         """
-        return _parse(cls, options, _in("OPTIONS"))
+        if not isinstance(options, Mapping):
+            raise ConfigError(f"OPTIONS must be a mapping, not {options!r}.")
+        return parse(cls, options, entry_of("OPTIONS"))
 
     def __post_init__(self) -> None:
         """Check what holds between options.
@@ -73,91 +100,245 @@ class BackendOptions:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerPool:
-    """One entry of ``DLQ_WORKERS``: which queues, and how many workers of which kind."""
-
-    selector: Selector
-    processes: int = 1
-    """How many worker processes."""
-    threads: int = 1
-    """How many jobs each process runs at a time in threads; 1 runs them in its main thread."""
-    concurrency: int = 0
-    """How many coroutine tasks each process runs at a time on one event loop; 0 for no loop."""
-    backend: str | None = None
-    """The alias in ``TASKS``; None finds it by the queue, see ``pool_alias``."""
-
-    @property
-    def slots(self) -> int:
-        """How many jobs one worker runs at a time."""
-        return self.concurrency or self.threads
-
-    @property
-    def kind(self) -> str:
-        """The kind of worker, as operators see it."""
-        if self.concurrency:
-            return "coroutines"
-        return "threads" if self.threads > 1 else "process"
+# --- DLQ_* ---
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The ``DLQ_*`` settings, which say how this deployment runs; each name with ``DLQ_`` in front."""
 
-    workers: Mapping[str, int | Mapping[str, Any]] = field(default_factory=lambda: {"*": 1})
-    """Queue selectors with a number of worker processes, or a mapping of WorkerPool's fields."""
+    workers: Mapping[str, Any] = field(default_factory=lambda: {"*": 1})
+    """Queue selectors with a number of worker processes, a mapping of WorkerPool's fields, or a list of them."""
     shutdown_timeout: float = 30.0
     """Seconds that running jobs are given to finish when the runner stops; then they are handed back."""
     kill_after: float = 5.0
     """Seconds between a task's timeout, raised inside the task, and the kill of its worker process."""
+    middleware: Sequence[str] = ()
+    """Dotted paths of classes with hooks around jobs, see ``dlq.middleware``."""
+    ignore_apps: Sequence[str] = ()
+    """Modules of installed apps, such as ``"shop"``, whose tasks are not looked for."""
+    logger_factory: Callable[..., Any] | str | None = None
+    """What makes the loggers from their names, or its dotted path; None is ``logging.getLogger``."""
+    atomic: bool = False
+    """Whether a task that does not say so itself runs in a transaction of the default database."""
+    on_error: str | None = None
+    """Dotted path of a callable that is given exceptions of the infrastructure, never those of tasks."""
+    callables: Sequence[str] = ()
+    """What ``dlq.enqueue`` may call besides tasks: dotted paths; ``pkg.mod.*`` is all that is in a module."""
+    skip_cron: bool = False
+    """Whether no schedule fires in runners here."""
+    in_process: bool = False
+    """Whether a runner runs its workers as threads of its own process."""
+    config: Path | None = None
+    """The file with settings that the commands lay over those of the site, see ``dlq.config_file``."""
+    site_url: str = "http://localhost:8000"
+    """Where the page of the debug web backend lives."""
+
+    def __post_init__(self) -> None:
+        """Check what a type cannot say.
+
+        Raises ConfigError naming the setting, its value and the remedy.
+        """
+        for pattern in self.callables:
+            if not _PATTERN.fullmatch(pattern):
+                raise ConfigError(
+                    f"DLQ_CALLABLES has {pattern!r}, which is neither a dotted path such as 'shop.mail.send' nor "
+                    f"all of a module such as 'shop.mail.*'."
+                )
+        if not _URL.match(self.site_url):
+            raise ConfigError(
+                f"DLQ_SITE_URL is {self.site_url!r}; it must begin with http:// or https:// and a host."
+            )
 
     def pools(self) -> list[WorkerPool]:
         """``DLQ_WORKERS`` as pools.
 
         Raises ConfigError.
         """
-        return [_pool(selector, value) for selector, value in self.workers.items()]
+        return parse_workers(self.workers)
+
+
+_PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\.([^\W\d]\w*|\*)")
+_URL = re.compile(r"https?://[^/\s]")
 
 
 def load() -> Settings:
-    """The ``DLQ_*`` settings as they are now.
+    """The ``DLQ_*`` settings as they are now: of the site, with the overlay and the environment over them.
 
     Raises ConfigError for unknown names and wrong values.
     """
-    given = {
+    given: dict[str, Any] = {}
+    for _, layer in _layers():
+        given |= layer
+    return parse(Settings, given, lambda name: f"DLQ_{name.upper()}")
+
+
+def origins() -> dict[str, str]:
+    """Where the value of each setting comes from that is not the default: "settings", "environment" or a file.
+
+    Raises ConfigError.
+    """
+    return {name: origin for origin, layer in _layers() for name in layer}
+
+
+def config_path() -> tuple[Path, str] | None:
+    """The file that the environment names, else the site's settings, and who named it.
+
+    None where there is none, or a file is laid over the settings already.
+
+    Raises ConfigError.
+    """
+    if _overlay:
+        return None
+    for origin, layer in (("environment", _environment()), ("settings", _site())):
+        if layer.get("config") is not None:
+            named = parse(Settings, {"config": layer["config"]}, lambda name: f"DLQ_{name.upper()}")
+            assert named.config is not None
+            return named.config, origin
+    return None
+
+
+def _layers() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where settings come from, and what comes from there; what comes later wins."""
+    yield "settings", _site()
+    if _overlay:
+        yield f"file {_overlay.path}", _overlay.settings
+    yield "environment", _environment()
+    if _overlay:
+        yield _overlay.origin, {"config": _overlay.path}
+
+
+def _site() -> dict[str, Any]:
+    return {
         name.removeprefix("DLQ_").lower(): getattr(settings, name)
         for name in dir(settings)
         if name.startswith("DLQ_")
     }
-    return _parse(Settings, given, lambda name: f"DLQ_{name.upper()}")
 
 
-def problems() -> Iterator[str]:
-    """What is wrong with the ``DLQ_*`` settings, in words."""
+_WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def _environment() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("skip_cron", "in_process"):
+        if (word := os.environ.get(variable := f"DLQ_{name.upper()}")) is not None:
+            if word.lower() not in _WORDS:
+                raise ConfigError(
+                    f"The environment has {variable}={word!r}; it must be one of {', '.join(_WORDS)}, or unset."
+                )
+            found[name] = _WORDS[word.lower()]
+    if (path := os.environ.get("DLQ_CONFIG")) is not None:
+        if not path:
+            raise ConfigError("The environment has an empty DLQ_CONFIG; name a file, or unset it.")
+        found["config"] = path
+    return found
+
+
+# --- The overlay ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """What a file changes in the settings of one process, and those that it forks."""
+
+    path: Path
+    origin: str = "command line"
+    """Who named the file."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """By name, as in ``Settings``: each replaces the site's as a whole."""
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By alias in ``TASKS``: entries that are added to its ``OPTIONS``, or replace those there."""
+
+
+_overlay: Overlay | None = None
+
+
+def overlay() -> Overlay | None:
+    """The overlay of this process, if there is one."""
+    return _overlay
+
+
+@contextmanager
+def overlaid(changes: Overlay) -> Iterator[None]:
+    """Settings with this overlay, in the whole process; afterwards all is as before.
+
+    Django's ``setting_changed`` is sent for what changes: so ``task_backends`` and caches follow.
+    """
+    global _overlay
+    before, tasks_before = _overlay, tasks()
+    merged = {
+        alias: {**params, "OPTIONS": options_with(changes, alias)} if alias in changes.options else params
+        for alias, params in tasks_before.items()
+    }
     try:
-        pools = load().pools()
-    except ConfigError as error:
-        yield str(error)
-        return
-    for pool in pools:
-        try:
-            pool_alias(pool)
-        except ConfigError as error:
-            yield str(error)
+        _overlay = changes
+        _replace_tasks(merged, enter=True)
+        _announce(changes.settings, enter=True)
+        yield
+    finally:
+        _overlay = before
+        _replace_tasks(tasks_before, enter=False)
+        _announce(changes.settings, enter=False)
+
+
+def options_with(changes: Overlay, alias: str) -> dict[str, Any]:
+    """The ``OPTIONS`` of a backend with those of the overlay.
+
+    Raises ConfigError where the site's are no mapping.
+    """
+    own = tasks()[alias].get("OPTIONS", {})
+    if not isinstance(own, Mapping):
+        raise ConfigError(f'TASKS["{alias}"]: OPTIONS must be a mapping, not {own!r}.')
+    return {**own, **changes.options.get(alias, {})}
+
+
+def _replace_tasks(merged: Mapping[str, Mapping[str, Any]], *, enter: bool) -> None:
+    if merged != tasks():
+        settings.TASKS = merged
+        setting_changed.send(sender=Settings, setting="TASKS", value=merged, enter=enter)
+
+
+def _announce(changed: Mapping[str, Any], *, enter: bool) -> None:
+    for name, value in changed.items():
+        setting_changed.send(sender=Settings, setting=f"DLQ_{name.upper()}", value=value, enter=enter)
+
+
+# --- Backends ---
+
+
+def tasks() -> Mapping[str, Mapping[str, Any]]:
+    """Django's setting ``TASKS``."""
+    return settings.TASKS
 
 
 def our_aliases() -> list[str]:
     """The aliases in ``TASKS`` whose backend is a ``dlq.QueueBackend``; the others are none of our business."""
     from dlq.backend import QueueBackend
 
-    return [alias for alias, params in _tasks().items() if _is_subclass(params, QueueBackend)]
+    return [alias for alias, params in tasks().items() if _is_subclass(params, QueueBackend)]
+
+
+def chosen_aliases(given: str | None) -> list[str]:
+    """The backend that ``--backend`` asks for, or all of ours.
+
+    Raises ConfigError when there is none, or it is not ours.
+    """
+    ours = our_aliases()
+    if not ours:
+        raise ConfigError(NO_BACKEND)
+    if given is None:
+        return ours
+    if given not in ours:
+        raise ConfigError(f"--backend {given}: the backends of DLQ in TASKS are: {', '.join(ours)}.")
+    return [given]
 
 
 def pool_alias(pool: WorkerPool) -> str:
     """The backend that a pool works for.
 
     It is the one that the pool names, else the one whose ``QUEUES`` name a queue of the pool, else
-    ``default``, else the only one there is.
+    ``default``, else the first of ours. A bare ``*`` names no queue.
 
     Raises ConfigError when there is no such backend, or it is not ours.
     """
@@ -172,9 +353,14 @@ def pool_alias(pool: WorkerPool) -> str:
             )
         return pool.backend
     for alias in ours:
-        if any(pool.selector.matches(queue) for queue in _tasks()[alias].get("QUEUES", ())):
+        if any(is_about(pool.selector, queue) for queue in tasks()[alias].get("QUEUES", ())):
             return alias
     return "default" if "default" in ours else ours[0]
+
+
+def debug() -> bool:
+    """Django's ``DEBUG``."""
+    return bool(settings.DEBUG)
 
 
 NO_BACKEND = (
@@ -183,85 +369,9 @@ NO_BACKEND = (
 )
 
 
-def _tasks() -> Mapping[str, Mapping[str, Any]]:
-    return settings.TASKS
-
-
 def _is_subclass(params: Mapping[str, Any], base: type) -> bool:
     try:
         backend = import_string(params["BACKEND"])
     except (ImportError, KeyError):
         return False  # Django's own check names it.
     return isinstance(backend, type) and issubclass(backend, base)
-
-
-def _pool(selector: object, value: int | Mapping[str, Any]) -> WorkerPool:
-    where = f"DLQ_WORKERS[{selector!r}]"
-    given: object = {"processes": value} if isinstance(value, int) else value
-    if not isinstance(given, Mapping) or "selector" in given:
-        raise ConfigError(
-            f"{where} is {value!r}; it must be a number of processes or a mapping such as "
-            f'{{"processes": 1, "threads": 8}}.'
-        )
-    if not isinstance(selector, str):
-        raise ConfigError(f"{where} must have a queue selector as its key, such as 'email*'.")
-    pool = _parse(WorkerPool, {"selector": Selector(selector), **given}, _in(where))
-    if pool.processes < 1 or pool.threads < 1:
-        raise ConfigError(
-            f"{where} must have at least one process and one thread; leave the entry out instead."
-        )
-    return pool
-
-
-def _in(mapping: str) -> Callable[[str], str]:
-    """How an entry of this mapping is called in messages."""
-    return lambda name: f"{mapping}[{name!r}]"
-
-
-def _parse[T](cls: type[T], given: Mapping[str, Any], called: Callable[[str], str]) -> T:
-    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"OPTIONS must be a mapping, not {given!r}.")
-    for name in given:
-        if name not in known:
-            names = ", ".join(called(other) for other in sorted(known))
-            raise ConfigError(f"{called(name)} is unknown. There are: {names}.")
-    return cls(**{name: _convert(known[name].type, value, called(name)) for name, value in given.items()})
-
-
-def _convert(annotation: Any, value: Any, name: str) -> Any:
-    match str(annotation):
-        case "float" if isinstance(value, timedelta) or _is_number(value):
-            converted = _seconds(value)
-        case "float | None" | "str | None" if value is None:
-            return None
-        case "float | None" if isinstance(value, timedelta) or _is_number(value):
-            converted = _seconds(value)
-        case "int" if isinstance(value, int) and not isinstance(value, bool):
-            converted = value
-        case "bool" if isinstance(value, bool):
-            return value
-        case "str" | "str | None" if isinstance(value, str):
-            return value
-        case "Retention" if isinstance(value, Retention):
-            return value
-        case "Retention" if isinstance(value, Mapping):
-            return _parse(Retention, value, lambda state: f"{name}[{state!r}]")
-        case "Selector":
-            return value
-        case kind if kind.startswith("Mapping") and isinstance(value, Mapping):
-            return value
-        case kind:
-            raise ConfigError(f"{name} is {value!r}, which is not of the type {kind}.")
-    if not converted >= 0:  # nor is NaN
-        raise ConfigError(f"{name} is {value!r}, which must not be negative.")
-    return converted
-
-
-def _is_number(value: Any) -> bool:
-    # More seconds than that no clock knows, and an int may be too large for a float.
-    return isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > LONGEST_WAIT
-
-
-def _seconds(value: Any) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
