@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +32,7 @@ def add(a: int, b: int = 0) -> int:
 
 @task(queue="email", timeout=30, max_attempts=5, backoff=Exponential(first=1))
 def send(to: str) -> str:
+    """Send a welcome."""
     return f"sent to {to}"
 
 
@@ -72,15 +74,103 @@ def test_options_are_kept_as_they_were_given() -> None:
 
 
 def test_times_are_kept_as_seconds() -> None:
-    declared = task(timeout=timedelta(minutes=1), backoff=timedelta(milliseconds=500))(plain)
+    minutes = {
+        "timeout": timedelta(minutes=1),
+        "expires_after": timedelta(minutes=2),
+        "result_ttl": timedelta(0),
+    }
+    declared = task(**minutes, backoff=timedelta(milliseconds=500))(plain)
     assert (declared.timeout, declared.backoff) == (60.0, 0.5)
-    assert declared == task(timeout=60, backoff=0.5)(plain)
+    assert (declared.expires_after, declared.result_ttl) == (120.0, 0.0)
+    assert declared == task(timeout=60, backoff=0.5, expires_after=120, result_ttl=0)(plain)
     changed = send.using(timeout=timedelta(minutes=2), backoff=timedelta(0))
     assert (changed.timeout, changed.backoff) == (120.0, 0.0)
 
 
 def test_queue_is_short_for_queue_name() -> None:
     assert task(queue="email")(plain) == task(queue_name="email")(plain)
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ((), {}),
+        (("email",), {"queue_name": "email"}),
+        (("email", 30), {"queue_name": "email", "timeout": 30}),
+        (("email", None, True), {"queue_name": "email", "sigkill_on_stop": True}),
+        (
+            ("email", timedelta(seconds=30), False, True),
+            {"queue_name": "email", "timeout": 30.0, "atomic": True},
+        ),
+        ((None, 30), {"timeout": 30}),
+    ],
+    ids=str,
+)
+def test_options_may_be_given_in_the_classic_order(given: Any, options: dict[str, Any]) -> None:
+    assert task(*given)(plain) == task(**options)(plain)
+
+
+def test_a_fifth_option_has_no_place() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        task("email", 30, False, True, 10)
+
+
+def test_one_queue_is_enough() -> None:
+    for declare in (task, task(plain).using):
+        with pytest.raises(TypeError, match="queue='a' and queue_name='b' are one option"):
+            declare(queue="a", queue_name="b")
+
+
+def test_a_function_with_options_need_no_second_call() -> None:
+    assert task(plain, timeout=30) == task(timeout=30)(plain)
+
+
+def test_coroutines_have_no_transactions() -> None:
+    with pytest.raises(InvalidOption, match=r"fetch: atomic=True must be left out, .* sync_to_async"):
+        fetch.using(atomic=True)
+    assert fetch.using(atomic=False).atomic is False
+
+
+def test_metadata_is_what_it_was_when_it_was_given() -> None:
+    metadata = {"tenant": {"name": "a", "tags": (1, 2)}}
+    declared = task(metadata=metadata)(plain)
+    metadata["tenant"]["name"] = "b"
+    assert declared.metadata == {"tenant": {"name": "a", "tags": [1, 2]}}
+    assert {declared: 1}[task(metadata=declared.metadata)(plain)] == 1
+    assert declared != task(plain)
+
+
+# --- The function that shows through ---
+
+
+def test_a_task_looks_like_its_function() -> None:
+    assert send.__name__ == "send"
+    assert send.__doc__ == "Send a welcome."
+    assert inspect.getdoc(send) == "Send a welcome."
+    assert inspect.signature(send) == inspect.signature(send.fn)
+    assert [*inspect.signature(send).parameters] == ["to"]
+    assert inspect.unwrap(send) is send.fn
+    assert "sent to" in inspect.getsource(send)
+
+
+def test_the_class_keeps_a_name_and_words_of_its_own() -> None:
+    assert Task.__name__ == "Task"
+    assert (Task.__doc__ or "").startswith("A function that can be enqueued")
+    assert not hasattr(Task, "__wrapped__")
+    assert "timeout" in inspect.signature(Task).parameters
+
+
+def test_fn_is_the_function_and_path_where_it_is() -> None:
+    assert send.fn is send.func
+    assert send.fn("ann") == "sent to ann"
+    assert send.path == send.module_path == f"{__name__}.send"
+
+
+def test_a_repr_says_where_and_what_is_not_the_default() -> None:
+    assert repr(add) == f"<Task {__name__}.add>"
+    assert repr(add.using(queue="email", priority=3, atomic=False, metadata={"secret": 1})) == (
+        f"<Task {__name__}.add priority=3 queue_name='email' atomic=False>"
+    )
 
 
 def test_a_task_can_be_a_key_and_cannot_be_changed() -> None:
@@ -118,6 +208,22 @@ def test_a_time_to_run_belongs_to_a_call_not_to_a_task() -> None:
         {"backoff": timedelta(seconds=-1)},
         {"backoff": math.inf},
         {"enqueue_on_commit": "yes"},
+        {"enqueue_on_commit": 1},
+        {"sigkill_on_stop": 1},
+        {"sigkill_on_stop": "no"},
+        {"atomic": 1},
+        {"atomic": "no"},
+        {"expires_after": 0},
+        {"expires_after": "1h"},
+        {"expires_after": timedelta(seconds=-1)},
+        {"result_ttl": -1},
+        {"result_ttl": True},
+        {"result_ttl": math.nan},
+        {"metadata": [1]},
+        {"metadata": {1: "one"}},
+        {"metadata": {"at": datetime(2040, 1, 1, tzinfo=UTC)}},
+        {"metadata": {"ratio": math.nan}},
+        {"queue": 5},
         {"queue": ""},
         {"queue": "two words"},
         {"queue": "email*"},
@@ -144,6 +250,11 @@ def test_an_option_that_cannot_work_is_named_with_its_value(options: dict[str, A
         {"backoff": Exponential()},
         {"backoff": wait_longer},
         {"enqueue_on_commit": True},
+        {"sigkill_on_stop": True},
+        {"atomic": False},
+        {"expires_after": 0.5},
+        {"result_ttl": 0},
+        {"metadata": {}},
         {"queue_name": "q" * 255},
     ],
     ids=str,
@@ -234,6 +345,16 @@ def test_call_runs_here_and_now(memory: MemoryBackend) -> None:
     assert fetch.call("/") == "fetched /"
     assert add.func(2) == 2
     assert memory.inspector.counts() == []
+
+
+async def enqueue_two() -> list[TaskResult[..., Any]]:
+    return await add.aenqueue_many([((1,), {}), ((2,), {"b": 3})])
+
+
+def test_coroutines_enqueue_many(memory: MemoryBackend) -> None:
+    results = async_to_sync(enqueue_two)()
+    assert [(result.args, result.kwargs) for result in results] == [([1], {}), ([2], {"b": 3})]
+    assert [memory.get_result(result.id) for result in results] == results
 
 
 async def enqueue_and_read() -> tuple[TaskResult[..., Any], TaskResult[..., Any]]:
@@ -327,12 +448,30 @@ def test_a_call_that_changes_nothing_stores_nothing() -> None:
         ({"backoff": timedelta(seconds=7)}, 30, 7),
         ({"backoff": Exponential(factor=3), "timeout": 0.5}, 0.5, Exponential(factor=3)),
     ],
+    ids=str,
 )
 def test_what_the_call_said_wins_over_what_the_task_says(
     changes: dict[str, Any], timeout: float, backoff: Any
 ) -> None:
     options = resolved(send, overrides_of(send.using(**changes), send))
     assert (options.timeout, options.backoff) == (timeout, backoff)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sigkill_on_stop": True}, {"atomic": False}, {"result_ttl": 0.0}, {"result_ttl": 60}], ids=str
+)
+def test_a_call_says_how_its_job_is_run_and_kept(change: dict[str, Any]) -> None:
+    stored = overrides_of(send.using(**change), send)
+    assert read_overrides(stored) == change
+    assert resolved(send, stored) == send.using(**change)
+
+
+def test_what_the_store_knows_of_a_call_is_not_stored_twice() -> None:
+    assert overrides_of(send.using(expires_after=60, metadata={"a": 1}), send) is None
+
+
+def test_options_of_a_newer_version_are_left_to_its_workers() -> None:
+    assert read_overrides('{"timeout": 5, "colour": "red"}') == {"timeout": 5}
 
 
 def test_a_call_may_take_the_timeout_away() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import (
     TYPE_CHECKING,
@@ -13,21 +14,25 @@ from typing import (
     Generic,
     Literal,
     ParamSpec,
-    TypeGuard,
     TypeVar,
+    Unpack,
     cast,
     overload,
 )
 
-from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_QUEUE_NAME, TaskContext, task_backends
+from asgiref.sync import sync_to_async
+from django.tasks import DEFAULT_TASK_BACKEND_ALIAS, DEFAULT_TASK_QUEUE_NAME, task_backends
 from django.tasks.base import DEFAULT_TASK_PRIORITY
 from django.tasks.base import Task as DjangoTask
 
-from dlq.errors import InvalidOption, TaskRefused
-from dlq.retry import LONGEST_WAIT, Backoff, backoff_from_json, backoff_to_json
-from dlq.selectors import QUEUE_NAMES, is_queue_name
+from dlq import options
+from dlq.bulk import in_batches
+from dlq.errors import TaskRefused
+from dlq.options import TaskOptions
+from dlq.retry import Backoff, backoff_from_json, backoff_to_json
 
 if TYPE_CHECKING:
+    from dlq.context import JobContext
     from dlq.result import TaskResult
 
 __all__ = ["Task", "overrides_of", "read_overrides", "task"]
@@ -43,12 +48,31 @@ else:
         __slots__ = ()
 
 
-MOST_ATTEMPTS = 32_767  # a smallint in every database
+class _ClassHasNone(property):
+    """A property of the instances alone: who asks the class is told that there is no such attribute."""
+
+    def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
+        if instance is None:
+            raise AttributeError("Only the tasks themselves have it.")
+        return super().__get__(instance, owner)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class _Documentation:
+    """The docstring of the class when the class is asked, and that of the function when a task is."""
+
+    def __init__(self, of_the_class: str | None) -> None:
+        self._of_the_class = of_the_class
+
+    def __get__(self, task: Task[..., Any] | None, owner: type) -> str | None:
+        return self._of_the_class if task is None else task.func.__doc__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Task(_Base[P, R]):
     """A function that can be enqueued, with its options. None inherits what the backend says."""
+
+    if not TYPE_CHECKING:
+        __doc__ = _Documentation(__doc__)
 
     # Django 6.0 declares these without defaults.
     priority: int = DEFAULT_TASK_PRIORITY
@@ -66,6 +90,17 @@ class Task(_Base[P, R]):
     """Seconds between attempts: a number, a ``dlq.Exponential``, or a function of (exception, result)."""
     enqueue_on_commit: bool | None = None
     """Whether an enqueue waits for the commit of an open transaction that it cannot be part of."""
+    expires_after: float | None = None
+    """Seconds, or a timedelta, that a job may wait until it starts; then it fails as ``Expired``. None is for ever."""
+    sigkill_on_stop: bool = False
+    """Whether a runner that stops may kill the running task at once, instead of waiting for it."""
+    atomic: bool | None = None
+    """Whether the task runs in a transaction of the default database; None asks ``DLQ_ATOMIC`` when it runs."""
+    result_ttl: float | None = None
+    """Seconds, or a timedelta, that the finished job is kept; 0 keeps nothing, None asks the backend's
+    ``retention``."""
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
+    """A JSON object to go with the job, for people and for the task."""
 
     def __post_init__(self) -> None:
         """Check the options, here and by the backend.
@@ -74,11 +109,40 @@ class Task(_Base[P, R]):
         """
         if isinstance(self.run_after, timedelta):
             object.__setattr__(self, "run_after", datetime.now(UTC) + self.run_after)
-        for name in ("timeout", "backoff"):
-            if isinstance(value := getattr(self, name), timedelta):
-                object.__setattr__(self, name, value.total_seconds())
-        _check_options(self)
+        options.normalise(self)
+        options.check(self)
         DjangoTask.__post_init__(self)
+
+    def __repr__(self) -> str:
+        """Where the task is, and the options that are not the default."""
+        given = [
+            f"{option.name}={value!r}"
+            for option in fields(self)
+            if option.name != "func"
+            and option.repr
+            and (value := getattr(self, option.name)) != option.default
+        ]
+        return f"<{' '.join([type(self).__qualname__, self.module_path, *given])}>"
+
+    @property
+    def fn(self) -> Callable[..., R]:
+        """The undecorated function."""
+        return self.func
+
+    @property
+    def path(self) -> str:
+        """The dotted path of the function, as ``module_path``."""
+        return self.module_path
+
+    @property
+    def __name__(self) -> str:
+        """The name of the function."""
+        return self.func.__name__
+
+    @_ClassHasNone
+    def __wrapped__(self) -> Callable[..., R]:
+        """The undecorated function, for ``inspect.signature`` and its like."""
+        return self.func
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[P, R]:
         """Enqueue the task: the classic spelling of ``enqueue``. To run it here and now, use ``call``."""
@@ -90,12 +154,21 @@ class Task(_Base[P, R]):
 
         async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[P, R]: ...
 
+        def get_result(self, result_id: str) -> TaskResult[P, R]: ...
+
+        async def aget_result(self, result_id: str) -> TaskResult[P, R]: ...
+
     def using(
         self,
         *,
         queue: str | None = None,
+        priority: int | None = None,
+        backend: str | None = None,
         run_after: datetime | timedelta | None = None,
-        **changes: Any,
+        timeout: float | timedelta | None = None,
+        sigkill_on_stop: bool | None = None,
+        atomic: bool | None = None,
+        **others: Unpack[TaskOptions],
     ) -> Task[P, R]:
         """The same task with other options: any but the function and ``takes_context``; None changes nothing.
 
@@ -103,13 +176,19 @@ class Task(_Base[P, R]):
 
         Raises TypeError for unknown options, InvalidOption or InvalidTask for wrong values.
         """
-        for fixed in ("func", "takes_context"):
-            if fixed in changes:
-                raise TypeError(f"using() cannot change {fixed!r}; declare another task.")
-        if queue is not None:
-            changes["queue_name"] = queue
-        changes["run_after"] = run_after
+        changes: dict[str, Any] = {
+            **others,
+            "queue_name": _one_queue(queue, others.get("queue_name")),
+            "priority": priority,
+            "backend": backend,
+            "run_after": run_after,
+            "timeout": timeout,
+            "sigkill_on_stop": sigkill_on_stop,
+            "atomic": atomic,
+        }
         for name in changes:
+            if name in ("func", "takes_context"):
+                raise TypeError(f"using() cannot change {name!r}; declare another task.")
             if name not in self.__dataclass_fields__:
                 raise TypeError(f"using() got an unknown option {name!r}.")
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
@@ -122,11 +201,31 @@ class Task(_Base[P, R]):
 
         backend = self.get_backend()
         if isinstance(backend, QueueBackend):
-            results = backend.enqueue_many([(self, args, kwargs) for args, kwargs in calls])
+            results = backend.enqueue_all([(self, args, kwargs) for args, kwargs in calls])
         else:
             # One of Django's own, which a test has put in the place of ours.
             results = [cast("Any", backend).enqueue(self, args, kwargs) for args, kwargs in calls]
         return cast("list[TaskResult[P, R]]", results)
+
+    async def aenqueue_many(
+        self, calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]]
+    ) -> list[TaskResult[P, R]]:
+        """``enqueue_many`` for coroutines."""
+        return await sync_to_async(self.enqueue_many, thread_sensitive=True)(calls)
+
+    def bulk_enqueue(
+        self, batch_size: int = 1000, queue_override: str | None = None
+    ) -> AbstractContextManager[Callable[P, None]]:
+        """Gives the block a function that enqueues, in batches of ``batch_size`` and at the end of the block.
+
+        When the block raises, the jobs that were not sent yet are dropped.
+
+        Raises ValueError for a batch size under 1, InvalidOption or InvalidTask for a wrong queue. The
+        function raises PayloadError, and where it sends a batch, what ``enqueue_many`` raises.
+        """
+        if type(batch_size) is not int or batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r} must be a whole number from 1.")
+        return in_batches(self.using(queue=queue_override).enqueue_many, batch_size)
 
 
 @overload
@@ -135,42 +234,40 @@ def task(function: Callable[P, R], /) -> Task[P, R]: ...
 
 @overload
 def task(
-    *,
     queue: str | None = ...,
-    queue_name: str | None = ...,
+    timeout: float | timedelta | None = ...,
+    sigkill_on_stop: bool = ...,
+    atomic: bool | None = ...,
+    *,
     priority: int = ...,
     backend: str = ...,
     takes_context: Literal[False] = ...,
-    timeout: float | timedelta | None = ...,
-    max_attempts: int | None = ...,
-    backoff: Backoff | None = ...,
-    enqueue_on_commit: bool | None = ...,
+    **others: Unpack[TaskOptions],
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 
 @overload
 def task(
-    *,
     queue: str | None = ...,
-    queue_name: str | None = ...,
+    timeout: float | timedelta | None = ...,
+    sigkill_on_stop: bool = ...,
+    atomic: bool | None = ...,
+    *,
     priority: int = ...,
     backend: str = ...,
     takes_context: Literal[True],
-    timeout: float | timedelta | None = ...,
-    max_attempts: int | None = ...,
-    backoff: Backoff | None = ...,
-    enqueue_on_commit: bool | None = ...,
-) -> Callable[[Callable[Concatenate[TaskContext[..., Any], P], R]], Task[P, R]]: ...
+    **others: Unpack[TaskOptions],
+) -> Callable[[Callable[Concatenate[JobContext[..., Any], P], R]], Task[P, R]]: ...
 
 
 def task(
-    function: Callable[..., Any] | None = None,
-    /,
+    queue: str | Callable[..., Any] | None = None,
+    timeout: float | timedelta | None = None,
+    sigkill_on_stop: bool = False,
+    atomic: bool | None = None,
     *,
-    queue: str | None = None,
-    queue_name: str | None = None,
     backend: str = DEFAULT_TASK_BACKEND_ALIAS,
-    **options: Any,
+    **others: Any,
 ) -> Any:
     """Make a task of a module-level function, bare or with options (see ``Task``).
 
@@ -179,27 +276,40 @@ def task(
 
     Raises TypeError for unknown options, InvalidOption or InvalidTask for wrong values.
     """
-    if "run_after" in options:
+    if "run_after" in others:
         raise TypeError(
             "run_after cannot be defined statically with the @task decorator. "
             "It is set for a call: task.using(run_after=...)."
         )
-
-    if queue is not None or queue_name is not None:
-        options["queue_name"] = queue if queue is not None else queue_name
+    function = queue if callable(queue) else None
+    name = _one_queue(None if callable(queue) else queue, others.pop("queue_name", None))
+    if name is not None:
+        others["queue_name"] = name
+    others |= {"timeout": timeout, "sigkill_on_stop": sigkill_on_stop, "atomic": atomic}
 
     def declare(func: Callable[..., Any]) -> Task[..., Any]:
         task_class = task_backends[backend].task_class
         if not issubclass(task_class, Task):
             task_class = Task
-        return task_class(func=func, backend=backend, **options)
+        return task_class(func=func, backend=backend, **others)
 
     return declare if function is None else declare(function)
 
 
+def _one_queue(queue: str | None, queue_name: str | None) -> str | None:
+    if None not in (queue, queue_name):
+        raise TypeError(f"queue={queue!r} and queue_name={queue_name!r} are one option; give one of them.")
+    return queue_name if queue is None else queue
+
+
+_FOR_THE_WORKER = ("timeout", "backoff", "sigkill_on_stop", "atomic", "result_ttl")
+"""The options that only the worker needs."""
+
+
 def read_overrides(overrides: str | None) -> dict[str, Any]:
-    """The options that ``overrides_of`` wrote."""
-    given: dict[str, Any] = json.loads(overrides) if overrides else {}
+    """The options that ``overrides_of`` wrote; those that only a newer version knows are left out."""
+    written: dict[str, Any] = json.loads(overrides) if overrides else {}
+    given = {name: value for name, value in written.items() if name in _FOR_THE_WORKER}
     if given.get("backoff") is not None:
         given["backoff"] = backoff_from_json(given["backoff"])
     return given
@@ -212,46 +322,17 @@ def overrides_of(called: DjangoTask[..., Any], declared: DjangoTask[..., Any]) -
     """
     if called is declared or not isinstance(called, Task) or not isinstance(declared, Task):
         return None
-    changed: dict[str, Any] = {}
-    if called.timeout != declared.timeout:
-        changed["timeout"] = called.timeout
-    if called.backoff is not declared.backoff and called.backoff != declared.backoff:
+    changed = {
+        name: getattr(called, name)
+        for name in _FOR_THE_WORKER
+        if getattr(called, name) != getattr(declared, name)
+    }
+    if changed.get("backoff") is not None:
         try:
-            changed["backoff"] = None if called.backoff is None else backoff_to_json(called.backoff)
+            changed["backoff"] = backoff_to_json(changed["backoff"])
         except TypeError as error:
             raise TaskRefused(
                 f"{called.module_path}: {error} Pass a number or dlq.Exponential to using(), or declare the "
                 f"function as the task's backoff."
             ) from None
     return json.dumps(changed) if changed else None
-
-
-def _check_options(task: Task[..., Any]) -> None:
-    name = getattr(task.func, "__qualname__", repr(task.func))
-    if not is_queue_name(task.queue_name):
-        raise InvalidOption(f"{name}: queue={task.queue_name!r} must be {QUEUE_NAMES}.")
-    if task.timeout is not None and not (_is_seconds(task.timeout) and task.timeout > 0):
-        raise InvalidOption(
-            f"{name}: timeout={task.timeout!r} must be a number of seconds over 0, or a timedelta."
-        )
-    most = task.max_attempts
-    if most is not None and (type(most) is not int or not 1 <= most <= MOST_ATTEMPTS):
-        raise InvalidOption(
-            f"{name}: max_attempts={most!r} must be a whole number from 1 to {MOST_ATTEMPTS}."
-        )
-    if not (
-        task.backoff is None or callable(task.backoff) or (_is_seconds(task.backoff) and task.backoff >= 0)
-    ):
-        raise InvalidOption(
-            f"{name}: backoff={task.backoff!r} must be a number of seconds, a timedelta, dlq.Exponential(), or a "
-            f"function of (exception, result)."
-        )
-    if task.enqueue_on_commit not in (None, True, False):
-        raise InvalidOption(
-            f"{name}: enqueue_on_commit={task.enqueue_on_commit!r} must be True, False or None."
-        )
-
-
-def _is_seconds(value: object) -> TypeGuard[float]:
-    # Not finite alone: no clock knows more, and an int may be too large for a float.
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LONGEST_WAIT

@@ -1,0 +1,116 @@
+"""The options of a task that are given by name alone, and the check of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
+
+from dlq import payload
+from dlq.errors import InvalidOption, PayloadError
+from dlq.retry import LONGEST_WAIT, Backoff
+from dlq.selectors import QUEUE_NAMES, is_queue_name
+
+if TYPE_CHECKING:
+    from dlq.task import Task
+
+__all__ = ["TaskOptions", "check", "normalise"]
+
+MOST_ATTEMPTS = 32_767  # a smallint in every database
+
+
+class TaskOptions(TypedDict, total=False):
+    """For type checkers: what ``task()`` and ``Task.using()`` take by name beside their own parameters."""
+
+    queue_name: str | None
+    max_attempts: int | None
+    backoff: Backoff | None
+    enqueue_on_commit: bool | None
+    expires_after: float | timedelta | None
+    result_ttl: float | timedelta | None
+    metadata: Mapping[str, Any] | None
+
+
+def normalise(task: Task[..., Any]) -> None:
+    """Turn times into seconds, and metadata into a copy that its giver cannot change any more.
+
+    Raises InvalidOption for metadata that JSON cannot hold.
+    """
+    for name in ("timeout", "backoff", "expires_after", "result_ttl"):
+        if isinstance(value := getattr(task, name), timedelta):
+            object.__setattr__(task, name, value.total_seconds())
+    if task.metadata is not None:
+        object.__setattr__(task, "metadata", _json_object(task.metadata, task))
+
+
+def check(task: Task[..., Any]) -> None:
+    """Refuse options that cannot work.
+
+    Raises InvalidOption, which names the option, its value and what it must be.
+    """
+    for problem in (_wrong_queue, _wrong_time, _wrong_retry, _wrong_switch):
+        if text := problem(task):
+            raise InvalidOption(f"{_name(task)}: {text}")
+
+
+def _wrong_queue(task: Task[..., Any]) -> str | None:
+    return None if is_queue_name(task.queue_name) else f"queue={task.queue_name!r} must be {QUEUE_NAMES}."
+
+
+def _wrong_time(task: Task[..., Any]) -> str | None:
+    for name in ("timeout", "expires_after"):
+        value = getattr(task, name)
+        if value is not None and not (_is_seconds(value) and value > 0):
+            return f"{name}={value!r} must be a number of seconds over 0, or a timedelta."
+    if task.result_ttl is not None and not (_is_seconds(task.result_ttl) and task.result_ttl >= 0):
+        return f"result_ttl={task.result_ttl!r} must be a number of seconds, or a timedelta; 0 keeps nothing."
+    return None
+
+
+def _wrong_retry(task: Task[..., Any]) -> str | None:
+    most, backoff = task.max_attempts, task.backoff
+    if most is not None and (type(most) is not int or not 1 <= most <= MOST_ATTEMPTS):
+        return f"max_attempts={most!r} must be a whole number from 1 to {MOST_ATTEMPTS}."
+    if not (backoff is None or callable(backoff) or (_is_seconds(backoff) and backoff >= 0)):
+        return (
+            f"backoff={backoff!r} must be a number of seconds, a timedelta, dlq.Exponential(), or a "
+            f"function of (exception, result)."
+        )
+    return None
+
+
+def _wrong_switch(task: Task[..., Any]) -> str | None:
+    if type(task.sigkill_on_stop) is not bool:
+        return f"sigkill_on_stop={task.sigkill_on_stop!r} must be True or False."
+    for name in ("atomic", "enqueue_on_commit"):
+        value = getattr(task, name)
+        if value is not None and type(value) is not bool:
+            return f"{name}={value!r} must be True, False or None."
+    if task.atomic and iscoroutinefunction(task.func):
+        return (
+            "atomic=True must be left out, for Django has no transactions around coroutines. Put what belongs "
+            "together into a function, and await it through sync_to_async(transaction.atomic(function))."
+        )
+    return None
+
+
+def _json_object(metadata: object, task: Task[..., Any]) -> dict[str, Any]:
+    try:
+        if isinstance(metadata, Mapping):
+            return payload.encode((), metadata)[2]
+    except PayloadError:
+        pass
+    raise InvalidOption(
+        f"{_name(task)}: metadata={metadata!r} must be a dict with str keys and values made of str, int, float, "
+        f"bool, None, list and dict."
+    )
+
+
+def _name(task: Task[..., Any]) -> str:
+    return getattr(task.func, "__qualname__", repr(task.func))
+
+
+def _is_seconds(value: object) -> TypeGuard[float]:
+    # Not finite alone: no clock knows more, and an int may be too large for a float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LONGEST_WAIT
