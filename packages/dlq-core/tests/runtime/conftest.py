@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from dlq import MemoryBackend, StoreRefused, StoreUnavailable
-from dlq.job import Claim, Exchanged, Outcome, WorkerRef, new_job_id
+from dlq.ids import new_job_id
+from dlq.job import Claim, Exchanged, Outcome, WorkerRef
 from dlq.store import MemoryStore, Store
 from dlq.testing.contract.builders import NOON, register
 
@@ -111,9 +112,9 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of every module of the runtime."""
     stopped = Clock()
-    for module in ("child", "execution", "executor", "maintenance", "page", "rescue", "runner", "timeouts"):
+    for module in ("child", "execution", "executor", "interrupts", "maintenance", "page", "rescue", "runner"):
         monkeypatch.setattr(f"dlq.runtime.{module}.time", stopped)
-    for module in ("connections", "worker", "workload"):
+    for module in ("connections", "notes", "notify", "seat", "worker", "workload"):
         monkeypatch.setattr(f"dlq.runtime.{module}.time", stopped)
     return stopped
 

@@ -5,7 +5,6 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,8 +17,10 @@ from django.tasks import task as django_task
 from django.tasks.signals import task_finished, task_started
 
 from dlq import Attempt, Counted, Exponential, Failure, MemoryBackend, State, TaskResult, task
+from dlq.errors import JobCancelled
 from dlq.job import Claim, Outcome
-from dlq.runtime.execution import LONGEST_TRACEBACK, run_job
+from dlq.runtime.execution import run_job
+from dlq.runtime.failures import LONGEST_TRACEBACK
 from dlq.testing.contract.builders import NOON, after
 
 ClaimOf = Callable[..., Claim]
@@ -204,7 +205,7 @@ def run(memory: MemoryBackend, claim_of: ClaimOf) -> Run:
 
     def run(declared: Any, *args: Any, history: Sequence[Attempt] = (), **changes: Any) -> Outcome:
         claim = replace(claim_of(declared, *args), **changes)
-        return run_job(claim, history, memory, lambda execution: nullcontext())
+        return run_job(claim, history, memory)
 
     return run
 
@@ -461,6 +462,56 @@ def test_a_job_whose_arguments_cannot_be_read_fails(
 @pytest.mark.parametrize("overrides", ["{", "[1]", '{"backoff":{"last":1}}'])
 def test_a_job_whose_options_cannot_be_read_fails(run: Run, overrides: str) -> None:
     assert run(add, 1, overrides=overrides).state is State.FAILED
+
+
+# --- Jobs that waited for too long ---
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(-5, False), (0, False), (0.001, True)])
+def test_a_job_that_has_expired_when_it_is_claimed_does_not_run(
+    run: Run, seconds: float, runs: bool, heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcome = run(add, 1, 2, claimed_at=NOON, expires_at=after(seconds), max_attempts=5)
+    assert (outcome.state is State.SUCCEEDED) is runs
+    assert bool(heard.names) is runs
+    if not runs:
+        assert (failed_of(outcome), outcome.counted) == ("dlq.errors.Expired", Counted.NOTHING)
+        assert "has expired" in caplog.text
+
+
+# --- For how long it is kept ---
+
+
+@task(result_ttl=60)
+def keep_a_minute() -> None: ...
+
+
+@task(result_ttl=60, max_attempts=2)
+def keep_a_minute_and_fail() -> None:
+    raise LookupError
+
+
+@task(result_ttl=60)
+def keep_a_minute_and_be_cancelled() -> None:
+    raise JobCancelled
+
+
+@pytest.mark.parametrize(
+    ("declared", "keep_for"),
+    [
+        (add, None),
+        (keep_a_minute, 60),
+        (keep_a_minute.using(result_ttl=timedelta(hours=1)), 3600),
+        (keep_a_minute.using(result_ttl=0), 0),
+        (keep_a_minute_and_be_cancelled, 60),
+        (keep_a_minute_and_fail.using(max_attempts=1), 60),
+        (keep_a_minute_and_fail, None),
+    ],
+)
+def test_a_finished_job_is_kept_as_its_task_or_call_says(
+    run: Run, declared: Any, keep_for: float | None
+) -> None:
+    assert run(declared, *([1] if declared is add else [])).keep_for == keep_for
 
 
 # --- What the task is told ---

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
+import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.tasks.signals import task_finished, task_started
 
 from dlq import MemoryBackend, State, TaskTimeout, payload, task
 from dlq.conf import WorkerPool
-from dlq.job import Claim, Outcome
+from dlq.job import Claim
 from dlq.runtime.execution import Execution
 from dlq.runtime.executor import (
     CoroutineExecutor,
@@ -27,13 +28,10 @@ from dlq.runtime.page import Page
 from dlq.runtime.workload import Assignment, Workload
 from dlq.selectors import Selector
 
+from .rig import KILL_AFTER, KINDS, NEVER, SOON, Rig, values
+
 ClaimOf = Callable[..., Claim]
 Threads = Callable[..., threading.Thread]
-
-SOON = 0.02
-"""Seconds of the timeouts that really run out."""
-NEVER = 30.0
-"""Seconds of the waits that must be interrupted, or must not be needed."""
 
 
 class Bench:
@@ -231,66 +229,27 @@ THROWN: dict[str, BaseException] = {
 }
 
 
+@task
+def change_directory() -> None:
+    os.chdir("/")
+
+
 # --- Running them ---
-
-KINDS = {
-    "process": {"threads": 1},
-    "threads": {"threads": 4},
-    "coroutines": {"concurrency": 4, "threads": 1},
-}
-KILL_AFTER = 5.0
-
-
-class Rig:
-    """An executor with its workload, whose jobs run while the test waits."""
-
-    def __init__(self, kind: str, backend: MemoryBackend, claim_of: ClaimOf, **changes: int) -> None:
-        pool = WorkerPool(selector=Selector("*"), **(KINDS[kind] | changes))
-        self.workload = Workload(pool.slots)
-        self.workload.enough = 1000
-        self.page = BENCH.page = Page(pool.slots)
-        self.executor = executor_for(pool, self.workload, self.page, backend, KILL_AFTER)
-        self._claim_of = claim_of
-
-    def run(self, *calls: Any) -> list[Outcome]:
-        """The outcomes of these calls, each a task or a tuple with its arguments, in their order."""
-        claims = [self._claim_of(*(call if isinstance(call, tuple) else (call,))) for call in calls]
-        return self.run_claims(*claims)
-
-    def run_claims(self, *claims: Claim) -> list[Outcome]:
-        self.workload.add(map(Assignment, claims))
-        watch = threading.Thread(target=self._close_when_done, args=(len(claims),))
-        watch.start()
-        self.executor.serve()
-        watch.join()
-        outcomes, _ = self.workload.collect()
-        assert self.page.started() == []
-        order = [claim.id for claim in claims]
-        assert sorted(outcome.id for outcome in outcomes) == sorted(order), "a job was forgotten"
-        return sorted(outcomes, key=lambda outcome: order.index(outcome.id))
-
-    def _close_when_done(self, jobs: int) -> None:
-        # As a worker's control thread does, it rings for timeouts; the pauses only save time for the jobs.
-        for _ in range(int(NEVER / SOON)):
-            if self.workload.counts() == (0, 0, jobs):
-                break
-            self.executor.ring()
-            self.workload.wait(SOON / 4)
-        self.workload.close()
 
 
 @pytest.fixture
 def rig(memory: MemoryBackend, claim_of: ClaimOf) -> Callable[..., Rig]:
     BENCH.__init__()  # type: ignore[misc]
-    return lambda kind, **changes: Rig(kind, memory, claim_of, **changes)
+
+    def make(kind: str, **changes: int) -> Rig:
+        made = Rig(kind, memory, claim_of, **changes)
+        BENCH.page = made.page
+        return made
+
+    return make
 
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-def values(outcomes: list[Outcome]) -> list[Any]:
-    assert all(outcome.result is not None for outcome in outcomes), outcomes
-    return [json.loads(outcome.result or "") for outcome in outcomes]
 
 
 # --- Which executor ---
@@ -311,6 +270,29 @@ def test_a_pool_says_how_its_workers_run_jobs(
     chosen = WorkerPool(selector=Selector("*"), **pool)
     assert chosen.slots == slots
     assert type(executor_for(chosen, Workload(slots), Page(slots), memory, KILL_AFTER)) is kind
+
+
+@pytest.mark.parametrize(
+    ("pool", "kind"),
+    [({}, ThreadExecutor), ({"threads": 8}, ThreadExecutor), ({"concurrency": 9}, CoroutineExecutor)],
+)
+def test_a_worker_that_has_no_process_to_itself_needs_no_main_thread(
+    memory: MemoryBackend, in_thread: Threads, pool: dict[str, int], kind: type[Executor], claim_of: ClaimOf
+) -> None:
+    chosen = WorkerPool(selector=Selector("*"), **pool)
+    workload = Workload(chosen.slots)
+    executor = executor_for(chosen, workload, Page(chosen.slots), memory, KILL_AFTER, main_thread=False)
+    assert type(executor) is kind
+    workload.add([Assignment(claim_of(change_directory)), Assignment(claim_of(add, 1, 2))])
+    directory, serving = Path.cwd(), in_thread(executor.serve)
+    try:
+        while workload.counts() != (0, 0, 2):
+            workload.wait(SOON)
+        workload.close()
+        serving.join()
+        assert Path.cwd() == Path("/")
+    finally:
+        os.chdir(directory)
 
 
 # --- Jobs of both sorts in workers of every kind ---
@@ -397,6 +379,27 @@ def test_the_page_says_when_a_job_is_to_be_killed(rig: Any, kind: str, declared:
     assert values(rig(kind).run(declared)) == [[clock.now + NEVER + KILL_AFTER]]
 
 
+@task(sigkill_on_stop=True)
+def look_whether_it_is_expendable() -> list[bool]:
+    return [job.expendable for job in BENCH.page.started()]
+
+
+@task(sigkill_on_stop=True)
+async def look_whether_it_is_expendable_soon() -> list[bool]:
+    return [job.expendable for job in BENCH.page.started()]
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "declared",
+    [look_whether_it_is_expendable, look_whether_it_is_expendable_soon],
+    ids=["function", "coroutine"],
+)
+def test_the_page_says_which_jobs_may_be_killed_at_a_stop(rig: Any, kind: str, declared: Any) -> None:
+    assert values(rig(kind).run(declared)) == [[True]]
+    assert values(rig(kind).run(declared.using(sigkill_on_stop=False))) == [[False]]
+
+
 @every_kind
 def test_jobs_without_a_timeout_are_never_killed(
     rig: Any, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -475,6 +478,13 @@ def test_all_coroutines_run_on_the_loop_of_the_main_thread(rig: Any) -> None:
     places = values(rig("coroutines").run(*[whereabouts_soon] * 8))
     assert {thread for thread, _ in places} == {threading.get_ident()}
     assert len({loop for _, loop in places}) == 1
+
+
+def test_hundreds_of_coroutines_wait_at_the_same_time(rig: Any) -> None:
+    BENCH.meeting = asyncio.Barrier(200)
+    assert sorted(values(rig("coroutines", concurrency=200).run(*[meet_on_the_loop] * 400))) == sorted(
+        [*range(200)] * 2
+    )
 
 
 def test_no_more_coroutines_run_at_once_than_there_are_slots(rig: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dlq import MemoryBackend, State, task
 from dlq.errors import StoreRefused
 from dlq.job import Claim, Outcome, RunnerInfo
-from dlq.runtime.maintenance import PRUNE_EVERY, STRETCH, Maintenance
+from dlq.runtime.maintenance import PRUNE_EVERY, RESCUE_EVERY, STRETCH, UNPARK_EVERY, Maintenance
 from dlq.runtime.rescue import DeadWorker
 from dlq.store import MemoryInspector
 from dlq.testing.contract.builders import (
@@ -27,7 +27,7 @@ from dlq.testing.contract.builders import (
 )
 
 BEAT = 5.0
-POLL = 1.0
+POLL = 1.5
 THRESHOLD = 30.0
 
 
@@ -65,7 +65,7 @@ def runners(store: Any) -> list[str]:
 
 def test_everything_is_done_at_once_when_a_runner_starts(upkeep: Any, store: Any) -> None:
     upkeep().step()
-    assert store.asked() == ["beat", "orphans", "promote", "parked", "prune", "prune"]
+    assert store.asked() == ["beat", "orphans", "look", "parked", "prune", "prune", "prune"]
 
 
 def test_each_chore_is_done_at_its_interval(upkeep: Any, store: Any, clock: Any) -> None:
@@ -76,9 +76,11 @@ def test_each_chore_is_done_at_its_interval(upkeep: Any, store: Any, clock: Any)
         done += store.asked()
         clock.advance(wait)
     seconds = 2 * PRUNE_EVERY
-    assert done.count("beat") == done.count("orphans") == done.count("parked") == seconds / BEAT
-    assert done.count("promote") == seconds / POLL
-    assert done.count("prune") == 2 * 2  # Two states have a limit by default.
+    assert done.count("beat") == seconds / BEAT
+    assert done.count("look") == seconds / POLL
+    assert done.count("parked") == seconds / UNPARK_EVERY
+    assert done.count("orphans") == seconds / RESCUE_EVERY
+    assert done.count("prune") == 2 * 3
 
 
 def test_a_step_says_when_the_next_is_due(upkeep: Any, clock: Any) -> None:
@@ -94,17 +96,17 @@ def test_options_say_how_often(upkeep: Any, store: Any, clock: Any) -> None:
     store.asked()
     clock.advance(0.5)
     maintenance.step()
-    assert store.asked() == ["promote"]
+    assert store.asked() == ["look"]
     clock.advance(1.5)
     maintenance.step()
-    assert store.asked() == ["beat", "orphans", "promote", "parked"]
+    assert store.asked() == ["beat", "look"]
 
 
 def test_before_anything_is_due_the_store_is_left_alone(upkeep: Any, store: Any, clock: Any) -> None:
     maintenance = upkeep()
     maintenance.step()
     store.asked()
-    clock.advance(0.9)
+    clock.advance(POLL - 0.1)
     maintenance.step()
     assert store.asked() == []
 
@@ -121,7 +123,7 @@ def test_what_an_outage_prevented_is_done_when_it_is_over(upkeep: Any, store: An
     store.asked()
     store.is_away = False
     maintenance.step()
-    assert store.asked() == ["beat", "orphans", "promote", "parked", "prune", "prune"]
+    assert store.asked() == ["beat", "orphans", "look", "parked", "prune", "prune", "prune"]
 
 
 def test_after_an_outage_the_next_one_starts_with_short_waits(
@@ -141,22 +143,22 @@ def test_after_an_outage_the_next_one_starts_with_short_waits(
 
 def test_a_chore_that_failed_is_repeated_and_those_before_it_are_not(upkeep: Any, store: Any) -> None:
     maintenance = upkeep()
-    store.fail("promote")
+    store.fail("look")
     assert maintenance.step() <= 0.1
-    assert store.asked() == ["beat", "orphans", "promote"]
+    assert store.asked() == ["beat", "orphans", "look"]
     maintenance.step()
-    assert store.asked() == ["promote", "parked", "prune", "prune"]
+    assert store.asked() == ["look", "parked", "prune", "prune", "prune"]
 
 
 def test_a_chore_whose_data_the_store_refuses_does_not_keep_the_others_waiting(
     upkeep: Any, store: Any
 ) -> None:
     maintenance = upkeep()
-    store.fail("promote", StoreRefused("no room for that"))
+    store.fail("look", StoreRefused("no room for that"))
     assert maintenance.step() <= 0.1
-    assert store.asked() == ["beat", "orphans", "promote", "parked", "prune", "prune"]
+    assert store.asked() == ["beat", "orphans", "look", "parked", "prune", "prune", "prune"]
     maintenance.step()
-    assert store.asked() == ["promote"]
+    assert store.asked() == ["look"]
 
 
 # --- Beats ---
@@ -182,7 +184,7 @@ def test_a_runner_that_is_not_known_to_live_gets_no_beat(
     maintenance.step()
     assert beat_of(store) == 2
     assert "The runner runner-1 does not answer; it gets no beat." in caplog.messages
-    assert "orphans" in store.asked()
+    assert "look" in store.asked()
     alive[0] = True
     clock.advance(BEAT)
     maintenance.step()
@@ -272,6 +274,61 @@ def test_a_runner_that_beats_at_the_last_moment_is_not_lost(upkeep: Any, store: 
     assert runners(store) == ["late", "peer"]
 
 
+def test_a_peer_that_leaves_is_followed_by_a_search_for_what_it_left(
+    upkeep: Any, store: Any, clock: Any
+) -> None:
+    maintenance = upkeep()
+    store.register_runner(runner_info("peer"))
+    maintenance.step()
+    store.asked()
+    store.retire("peer")
+    store.asked()
+    clock.advance(BEAT)
+    maintenance.step()
+    assert store.asked() == ["beat", "orphans", "look"]
+
+
+def test_after_a_burial_nobody_waits_for_the_next_look(upkeep: Any, store: Any, clock: Any) -> None:
+    maintenance, sights = upkeep(), []
+    maintenance._saw = sights.append
+    maintenance.step()
+    job = add(store)
+    assert claim_ids(store, register(store, "runner-1/1", "runner-1")) == [job]
+    assert maintenance.bury(DeadWorker(id="runner-1/1", reason="exited with code 3"))
+    store.asked()
+    maintenance.step()
+    assert store.asked() == ["orphans", "look"]
+    assert sights[-1].ready == ["default"]
+
+
+# --- Without upkeep ---
+
+
+def test_a_runner_without_upkeep_beats_and_looks_and_leaves_the_rest(
+    upkeep: Any, store: Any, clock: Any
+) -> None:
+    now = datetime.now(UTC)
+    due = add(store, run_after=now - timedelta(seconds=1), now=now - timedelta(hours=1))
+    upkeep("runner-2")
+    backend = MemoryBackend("default", {})
+    backend.store = store
+    store.asked()
+    maintenance = Maintenance(runner_info("runner-2"), backend, upkeep=False)
+    for _ in range(200):
+        clock.advance(maintenance.step())
+    assert set(store.asked()) == {"beat", "look"}
+    assert state_of(store, due) is State.SCHEDULED
+
+
+def test_what_a_look_shows_is_passed_on(upkeep: Any, store: Any, clock: Any) -> None:
+    maintenance, sights = upkeep(), []
+    maintenance._saw = sights.append
+    add(store, queue="mail")
+    store.pause("slow")
+    maintenance.step()
+    assert [(sight.ready, sight.paused) for sight in sights] == [(["mail"], ["slow"])]
+
+
 # --- Promotion and parking ---
 
 
@@ -286,25 +343,25 @@ def test_due_jobs_become_ready_and_others_wait(upkeep: Any, store: Any) -> None:
 def test_all_due_jobs_are_promoted_batch_by_batch(
     upkeep: Any, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlq.runtime.maintenance.PROMOTE_BATCH", 2)
+    monkeypatch.setattr("dlq.runtime.maintenance.LOOK_BATCH", 2)
     now = datetime.now(UTC)
     jobs = add_many(store, 5, run_after=now - timedelta(seconds=1), now=now - timedelta(hours=1))
     upkeep().step()
     assert {state_of(store, id) for id in jobs} == {State.READY}
-    assert store.asked().count("promote") == 3
+    assert store.asked().count("look") == 3
 
 
 def test_beats_do_not_wait_for_a_long_promotion(
     upkeep: Any, store: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlq.runtime.maintenance.PROMOTE_BATCH", 1)
+    monkeypatch.setattr("dlq.runtime.maintenance.LOOK_BATCH", 1)
     now = datetime.now(UTC)
     add_many(store, 100, run_after=now - timedelta(seconds=1), now=now - timedelta(hours=1))
     maintenance = upkeep()
 
     def take_a_second() -> None:
         clock.advance(1.0)
-        store.meanwhile["promote"] = take_a_second
+        store.meanwhile["look"] = take_a_second
 
     take_a_second()
     began = clock.now

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from pytest_django import Settings
 
 from dlq.errors import StoreNotReady, StoreUnavailable
 from dlq.runtime.outage import FIRST, Outage
@@ -64,3 +65,21 @@ def test_an_outage_is_two_lines_in_the_log_however_long_it_is(
 def test_a_store_that_is_not_set_up_says_what_to_do(outage: Outage, caplog: pytest.LogCaptureFixture) -> None:
     outage.failed(StoreNotReady("run migrate"))
     assert "run migrate" in caplog.text
+
+
+heard: list[BaseException] = []
+
+
+def hear(error: BaseException) -> None:
+    heard.append(error)
+
+
+def test_an_outage_is_reported_once_to_who_wants_to_know(outage: Outage, settings: Settings) -> None:
+    settings.DLQ_ON_ERROR = f"{__name__}.hear"
+    heard.clear()
+    for _ in range(3):
+        outage.failed(AWAY)
+    assert heard == [AWAY]
+    outage.over()
+    outage.failed(AWAY)
+    assert heard == [AWAY, AWAY]

@@ -56,6 +56,31 @@ def test_a_limit_is_told_for_its_job_alone(plain_claim: Callable[..., Claim]) ->
     assert [job.kill_at for job in listed(page)] == [NEVER, 12.5, NEVER]
 
 
+def test_the_earlier_of_two_limits_holds_with_its_reason(plain_claim: Callable[..., Claim]) -> None:
+    page, claims = Page(2), [plain_claim(token=token) for token in (1, 2)]
+    overdue, cancelled = (page.start(claim) for claim in claims)
+    page.limit(overdue, 12.5)
+    page.limit(overdue, 20.0, "cancelled")
+    page.limit(cancelled, 12.5)
+    page.limit(cancelled, 10.0, "cancelled")
+    page.limit(cancelled, 11.0)
+    assert [(job.kill_at, job.why) for job in listed(page)] == [(12.5, "time"), (10.0, "cancelled")]
+
+
+def test_a_job_is_expendable_from_when_it_says_so_to_its_end(plain_claim: Callable[..., Claim]) -> None:
+    page, claims = Page(2), [plain_claim(token=token) for token in (1, 2)]
+    slots = [page.start(claim) for claim in claims]
+    page.give_up_on_stop(slots[1])
+    assert [job.expendable for job in listed(page)] == [False, True]
+    page.limit(slots[1], 12.5, "cancelled")
+    page.finish(slots[1])
+    page.start(plain_claim(token=3))
+    assert [(job.token, job.expendable, job.why) for job in listed(page)] == [
+        (1, False, "time"),
+        (3, False, "time"),
+    ]
+
+
 def test_jobs_may_finish_in_any_order(plain_claim: Callable[..., Claim]) -> None:
     page = Page(3)
     slots = [page.start(plain_claim(token=token)) for token in (1, 2, 3)]

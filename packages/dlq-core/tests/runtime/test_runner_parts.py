@@ -18,14 +18,17 @@ from pytest_django import Settings as DjangoSettings
 
 from dlq import MemoryBackend, StoreNotReady
 from dlq.conf import Settings, WorkerPool
-from dlq.job import Claim
-from dlq.runtime.child import DEFECT, _OrphanWatch, fork
+from dlq.job import Claim, Order
+from dlq.runtime.child import DEFECT, RECYCLED, _OrphanWatch, fork
 from dlq.runtime.console import banner, show_logs
 from dlq.runtime.endings import describe_exit
+from dlq.runtime.messages import decode, encode
+from dlq.runtime.options import RunnerOptions
 from dlq.runtime.page import Page
-from dlq.runtime.runner import HEALTHY_AFTER, LONGEST_PAUSE, TICK, Runner, _signal_pipe
-from dlq.runtime.service import decode, encode
-from dlq.selectors import Selector
+from dlq.runtime.runner import TICK, Runner
+from dlq.runtime.seat import HEALTHY_AFTER, LONGEST_PAUSE
+from dlq.runtime.signals import signal_pipe
+from dlq.selectors import Selector, broadcast_queue
 from dlq.store import MemoryInspector
 
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -38,6 +41,12 @@ def pool(selector: str = "*", **fields: Any) -> WorkerPool:
     return WorkerPool(selector=Selector(selector), **fields)
 
 
+def runner_of(*pools: WorkerPool, **options: Any) -> Runner:
+    """A runner of these pools, none of whose processes is started."""
+    aliases = list(dict.fromkeys(pool.backend or "default" for pool in pools))
+    return Runner(Settings(shutdown_timeout=30.0), RunnerOptions(pools=pools, aliases=aliases, **options))
+
+
 class Killed(list[tuple[int, int]]):
     """Processes with the signals that were sent to them."""
 
@@ -45,33 +54,32 @@ class Killed(list[tuple[int, int]]):
 @pytest.fixture
 def killed(monkeypatch: pytest.MonkeyPatch) -> Killed:
     sent = Killed()
-    monkeypatch.setattr("dlq.runtime.runner.os.kill", lambda pid, number: sent.append((pid, number)))
+    monkeypatch.setattr("dlq.runtime.seat.os.kill", lambda pid, number: sent.append((pid, number)))
     return sent
 
 
 @pytest.fixture
 def runner(faulty: MemoryBackend, clock: Any, killed: Killed) -> Runner:
     """A runner of one pool with two processes of two threads, none of them started."""
-    return Runner(Settings(shutdown_timeout=30.0), [pool(processes=2, threads=2)])
+    return runner_of(pool(processes=2, threads=2))
 
 
 @pytest.fixture
 def service(runner: Runner) -> Iterator[socket.socket]:
     """The service's end of the channel."""
-    runner._channel, theirs = socket.socketpair()
+    theirs = runner._link.open()
     runner._service.pid = 700
-    runner._channel.settimeout(LATE)
     theirs.settimeout(LATE)
     with theirs:
         yield theirs
-    runner._forget_channel()
+    runner._link.close()
 
 
 def sit(runner: Runner, number: int = 0, pid: int = 701) -> Any:
     """Somebody sits down on a worker's seat, as after a fork."""
     seat = runner._workers[number]
     seat.pid, seat.worker_id, seat.page = pid, f"{runner.info.id}/{number + 1}", Page(2)
-    seat.killed_for = None
+    seat.killed = None
     return seat
 
 
@@ -155,7 +163,7 @@ def test_a_child_runs_none_of_its_parents_exit_handlers() -> None:
     ],
 )
 def test_a_child_heeds_signals_as_if_it_had_no_parent(number: int, end: str) -> None:
-    with _signal_pipe([]):
+    with signal_pipe([]):
         assert ended(fork(lambda: signal.raise_signal(number))) == end
 
 
@@ -166,7 +174,7 @@ def heed_own_signal() -> None:
 
 @forks
 def test_signals_of_a_child_do_not_wake_its_parent() -> None:
-    with _signal_pipe([]) as readable:
+    with signal_pipe([]) as readable:
         assert ended(fork(heed_own_signal)) == "exited with code 0"
         select.select([readable], [], [], LATE)
         assert set(os.read(readable, 10)) == {signal.SIGCHLD}
@@ -214,7 +222,7 @@ def test_a_worker_that_has_lost_its_parent_ends_with_patience(
 
 
 def test_there_is_a_seat_for_every_process_of_every_pool(memory: MemoryBackend) -> None:
-    runner = Runner(Settings(), [pool("a", processes=2), pool("b", processes=3)])
+    runner = runner_of(pool("a", processes=2), pool("b", processes=3))
     assert [seat.pool.selector.text for seat in runner._workers if seat.pool] == ["a", "a", "b", "b", "b"]
     assert runner.aliases == ["default"]
 
@@ -223,12 +231,12 @@ def test_a_runner_serves_each_backend_that_its_pools_name(
     memory: MemoryBackend, settings: DjangoSettings
 ) -> None:
     settings.TASKS = {alias: {"BACKEND": "dlq.MemoryBackend"} for alias in ("default", "other", "unused")}
-    runner = Runner(Settings(), [pool("a", backend="other"), pool("b"), pool("c", backend="other")])
+    runner = runner_of(pool("a", backend="other"), pool("b"), pool("c", backend="other"))
     assert runner.aliases == ["other", "default"]
 
 
 def test_no_two_runners_have_the_same_id(memory: MemoryBackend) -> None:
-    ids = {Runner(Settings(), [pool()]).info.id for _ in range(5)}
+    ids = {runner_of(pool()).info.id for _ in range(5)}
     assert len(ids) == 5
     assert all(f"-{os.getpid()}-" in id for id in ids)
 
@@ -323,7 +331,7 @@ def test_a_worker_that_exits_with_0_in_the_middle_of_a_job_is_buried_too(
 
 def test_the_end_of_the_service_itself_is_no_burial(runner: Runner) -> None:
     runner._clear(runner._service, signal.SIGKILL)
-    assert runner._unburied == {}
+    assert runner._link._unburied == {}
 
 
 def test_what_the_service_has_not_confirmed_is_told_to_its_successor(
@@ -334,10 +342,9 @@ def test_what_the_service_has_not_confirmed_is_told_to_its_successor(
     first, second = (message["id"] for message in told(service))
     service.setblocking(True)
     service.sendall(encode({"buried": first}))
-    assert runner._channel is not None
-    runner._hear(runner._channel)
+    runner._link.hear()
     ours, theirs = socket.socketpair()
-    monkeypatch.setattr("dlq.runtime.runner.socket.socketpair", lambda: (ours, theirs.dup()))
+    monkeypatch.setattr("dlq.runtime.service_link.socket.socketpair", lambda: (ours, theirs.dup()))
     monkeypatch.setattr("dlq.runtime.runner.fork", lambda become: 999)
     assert runner._start_service(runner._service) == 999
     with theirs:
@@ -350,20 +357,18 @@ def test_words_of_the_service_may_come_in_pieces(runner: Runner, service: socket
     ids = [message["id"] for message in told(service)]
     service.setblocking(True)
     whole = b"".join(encode({"buried": id}) for id in ids)
-    assert runner._channel is not None
     for piece in (whole[:5], whole[5 : len(whole) - 3], whole[-3:]):
         service.sendall(piece)
-        runner._hear(runner._channel)
-    assert runner._unburied == {}
+        assert runner._link.hear() == []
+    assert runner._link._unburied == {}
 
 
 def test_a_service_that_hung_up_is_not_listened_to(runner: Runner, service: socket.socket) -> None:
     service.close()
-    assert runner._channel is not None
-    runner._hear(runner._channel)
-    assert runner._channel is None
+    assert runner._link.hear() == []
+    assert runner._link.fileno() is None
     runner._clear(sit(runner), signal.SIGKILL)
-    assert len(runner._unburied) == 1
+    assert len(runner._link._unburied) == 1
 
 
 def test_a_service_that_takes_no_words_is_replaced(
@@ -372,7 +377,7 @@ def test_a_service_that_takes_no_words_is_replaced(
     service.close()
     runner._clear(sit(runner), signal.SIGKILL)
     assert killed == [(700, signal.SIGKILL)]
-    assert len(runner._unburied) == 1
+    assert len(runner._link._unburied) == 1
 
 
 # --- Timeouts ---
@@ -393,15 +398,16 @@ def test_a_job_past_its_limit_costs_its_worker_the_life(
     seat, claim = overdue
     sit(runner, 1, pid=702)
     clock.advance(4.9)
-    runner._kill_overdue()
+    runner._kill_what_must_end()
     assert killed == []
     clock.advance(0.1)
-    runner._kill_overdue()
-    runner._kill_overdue()
+    runner._kill_what_must_end()
+    runner._kill_what_must_end()
     assert killed == [(701, signal.SIGKILL)]
     runner._clear(seat, signal.SIGKILL)
     (message,) = told(service)
     assert (message["overdue"], message["deliberate"]) == (str(claim.id), False)
+    assert message["reason"] == f"exited with signal 9 (SIGKILL): job {claim.id} ignored its timeout"
 
 
 def test_the_parent_wakes_in_time_to_kill(runner: Runner, clock: Any, overdue: Any) -> None:
@@ -429,7 +435,7 @@ def test_after_a_kill_the_parent_does_not_spin(runner: Runner, clock: Any, overd
     for seat in (runner._service, runner._workers[1]):
         seat.pid = 703
     clock.advance(6.0)
-    runner._kill_overdue()
+    runner._kill_what_must_end()
     assert runner._patience() == TICK
 
 
@@ -463,11 +469,11 @@ def test_a_ctrl_c_on_the_way_out_ends_the_patience(
     seat = sit(runner)
     runner._signals[:] = [first]
     runner._heed_signals()
-    runner._kill_overdue()
+    runner._kill_what_must_end()
     assert killed == [(701, signal.SIGTERM)]
     runner._signals[:] = [signal.SIGINT]
     runner._heed_signals()
-    runner._kill_overdue()
+    runner._kill_what_must_end()
     assert killed[1:] == [(701, signal.SIGKILL)]
     runner._clear(seat, signal.SIGKILL)
     assert told(service)[0]["deliberate"] is True
@@ -480,7 +486,7 @@ def test_when_the_patience_ends_running_jobs_are_handed_back_not_lost(
     seat.page.start(plain_claim())
     runner._stop(at_once=False)
     clock.advance(30.0)
-    runner._kill_overdue()
+    runner._kill_what_must_end()
     assert killed[-1] == (701, signal.SIGKILL)
     runner._clear(seat, signal.SIGKILL)
     (message,) = told(service)
@@ -507,6 +513,152 @@ def test_sigquit_ends_everything_at_once(
     runner._heed_signals()
     assert killed == [(701, signal.SIGKILL), (700, signal.SIGKILL)]
     assert codes == [128 + signal.SIGQUIT]
+
+
+def test_workers_whose_jobs_need_not_finish_are_killed_at_once(
+    runner: Runner, killed: Killed, service: socket.socket, plain_claim: Callable[..., Claim]
+) -> None:
+    expendable, mixed = sit(runner, 0, pid=701), sit(runner, 1, pid=702)
+    for seat in (expendable, mixed):
+        seat.page.give_up_on_stop(seat.page.start(plain_claim()))
+    mixed.page.start(plain_claim())
+    runner._kill_what_must_end()
+    assert killed == []
+    runner._stop()
+    runner._kill_what_must_end()
+    assert killed[2:] == [(701, signal.SIGKILL)]
+    runner._clear(expendable, signal.SIGKILL)
+    assert told(service)[0]["deliberate"] is True
+
+
+# --- Memory ---
+
+
+@pytest.mark.parametrize(("used", "is_killed"), [(199, False), (200, False), (201, True)])
+def test_a_worker_that_holds_twice_what_it_may_is_killed(
+    memory: MemoryBackend,
+    killed: Killed,
+    monkeypatch: pytest.MonkeyPatch,
+    plain_claim: Callable[..., Claim],
+    used: int,
+    is_killed: bool,
+) -> None:
+    runner = runner_of(pool(max_memory=100))
+    seat = sit(runner)
+    seat.page.start(plain_claim())
+    monkeypatch.setattr(
+        "dlq.runtime.runner.resident_memory", lambda pid: used * 1024 * 1024 if pid == 701 else 0
+    )
+    runner._kill_what_must_end()
+    assert killed == ([(701, signal.SIGKILL)] if is_killed else [])
+    assert seat.killed is None or seat.killed.why == "it held 201 MiB, and 200 are the most"
+
+
+def test_an_idle_worker_is_never_killed_for_its_memory(
+    memory: MemoryBackend, killed: Killed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its modules alone may be so large: the next one would be no smaller."""
+    runner = runner_of(pool(max_memory=100))
+    sit(runner)
+    monkeypatch.setattr("dlq.runtime.runner.resident_memory", lambda pid: 1 << 40)
+    runner._kill_what_must_end()
+    assert killed == []
+
+
+def test_a_worker_that_is_worn_out_is_replaced_at_once_each_time(runner: Runner, clock: Any) -> None:
+    assert pauses(runner, clock, [0.1] * 5, status=RECYCLED << 8) == [0.0] * 5
+
+
+# --- What the workers are told ---
+
+
+def heard(seat: Any) -> list[dict[str, Any]]:
+    """What a worker was told so far."""
+    seat.theirs.setblocking(False)
+    messages = []
+    while True:
+        try:
+            messages.append(decode(seat.theirs.recv(65536)))
+        except BlockingIOError:
+            return messages
+
+
+class Listener:
+    """A worker's end of its channel."""
+
+    def __init__(self, seat: Any) -> None:
+        self.theirs = seat.open_channel()
+
+
+@pytest.fixture
+def listeners(memory: MemoryBackend, settings: DjangoSettings) -> Iterator[tuple[Runner, list[Listener]]]:
+    """A runner with workers for mail, for everything, and for another backend."""
+    settings.TASKS = {alias: {"BACKEND": "dlq.MemoryBackend"} for alias in ("default", "other")}
+    runner = runner_of(pool("mail"), pool("*"), pool("*", backend="other"))
+    ends = [Listener(sit(runner, number, pid=701 + number)) for number in range(3)]
+    yield runner, ends
+    for end, seat in zip(ends, runner._workers, strict=True):
+        end.theirs.close()
+        seat.hang_up()
+
+
+def sight(**shown: Any) -> dict[str, Any]:
+    return {"alias": "default", "ready": [], "paused": [], "instructions": [], "cancellations": [], **shown}
+
+
+def test_each_worker_is_told_of_the_queues_that_it_serves(listeners: tuple[Runner, list[Listener]]) -> None:
+    runner, ends = listeners
+    own = broadcast_queue(runner.info.id)
+    runner._pass_on(sight(ready=["a", "mail", own, "@another-runner"], paused=["mail", "z"]))
+    assert [heard(end) for end in ends] == [
+        [{"ready": ["mail", own], "paused": ["mail"]}],
+        [{"ready": ["a", "mail", own], "paused": ["mail", "z"]}],
+        [],
+    ]
+
+
+def test_an_instruction_reaches_the_worker_that_it_is_for(listeners: tuple[Runner, list[Listener]]) -> None:
+    runner, ends = listeners
+    runner._pass_on(sight(instructions=[[f"{runner.info.id}/2", "quiet", 7]]))
+    assert {"order": "quiet", "number": 7} in heard(ends[1])
+    assert all("order" not in message for message in heard(ends[0]))
+    assert [seat.order for seat in runner._workers] == [Order.WORK, Order.QUIET, Order.WORK]
+
+
+def test_a_seat_whose_worker_was_told_to_stop_stays_empty(listeners: tuple[Runner, list[Listener]]) -> None:
+    runner, _ = listeners
+    runner._pass_on(sight(instructions=[[f"{runner.info.id}/1", "stop", 1]]))
+    assert runner._workers[0] not in runner._to_fill()
+    assert runner._workers[1] in runner._to_fill()
+
+
+def test_a_cancellation_reaches_the_worker_that_runs_the_job(
+    listeners: tuple[Runner, list[Listener]],
+) -> None:
+    runner, ends = listeners
+    runner._pass_on(sight(cancellations=[[f"{runner.info.id}/1", "an-id", 3, "not needed"]]))
+    assert {"cancel": "an-id", "token": 3, "reason": "not needed"} in heard(ends[0])
+    assert all("cancel" not in message for message in heard(ends[1]))
+
+
+def test_a_worker_that_does_not_listen_does_not_block_its_parent(
+    listeners: tuple[Runner, list[Listener]],
+) -> None:
+    runner, ends = listeners
+    for _ in range(10_000):
+        runner._pass_on(sight(ready=["mail"]))
+    assert heard(ends[0])
+
+
+def test_in_a_burst_the_runner_stops_when_every_backend_is_drained(
+    listeners: tuple[Runner, list[Listener]], killed: Killed
+) -> None:
+    runner, _ = listeners
+    runner._pass_on({"drained": "default"})
+    assert killed == []
+    runner._pass_on({"drained": "other"})
+    runner._pass_on({"drained": "other"})
+    assert killed == [(pid, signal.SIGTERM) for pid in (701, 702, 703)]
 
 
 # --- Starting ---
@@ -554,7 +706,7 @@ def test_a_runner_that_waits_for_its_store_can_be_stopped(
 
 def test_a_signal_wakes_the_runner_and_is_kept_until_it_is_heeded() -> None:
     received: list[int] = []
-    with _signal_pipe(received) as readable:
+    with signal_pipe(received) as readable:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGCHLD)
         assert select.select([readable], [], [], LATE)[0] == [readable]
@@ -565,7 +717,7 @@ def test_a_signal_wakes_the_runner_and_is_kept_until_it_is_heeded() -> None:
 def test_afterwards_signals_mean_what_they_meant_before() -> None:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD)
     before = [signal.getsignal(number) for number in numbers]
-    with pytest.raises(ZeroDivisionError), _signal_pipe([]):
+    with pytest.raises(ZeroDivisionError), signal_pipe([]):
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in numbers] == before
     assert signal.set_wakeup_fd(-1) == -1
@@ -575,10 +727,7 @@ def test_afterwards_signals_mean_what_they_meant_before() -> None:
 
 
 def test_the_banner_shows_who_works_on_what(memory: MemoryBackend) -> None:
-    runner = Runner(
-        Settings(),
-        [pool("alerts,email*", processes=3), pool("*", threads=8), pool("web", concurrency=100)],
-    )
+    runner = runner_of(pool("alerts,email*", processes=3), pool("*", threads=8), pool("web", concurrency=100))
     lines = banner(runner).splitlines()
     assert lines[0].startswith("DLQ ")
     assert runner.info.id in lines[0]

@@ -11,9 +11,11 @@ import pytest
 from pytest_django import Settings
 
 from dlq import MemoryBackend, State
-from dlq.job import Claim
+from dlq.job import Claim, Order, Outcome
+from dlq.runtime.messages import decode, encode
 from dlq.runtime.page import Page
-from dlq.runtime.service import SILENCE, Service, decode, encode
+from dlq.runtime.service import SILENCE, Service
+from dlq.selectors import Selector
 from dlq.store import MemoryInspector, MemoryStore
 from dlq.testing.contract.builders import add, claim, record, register, runner_info, state_of
 
@@ -26,14 +28,14 @@ LATE = 30.0
 class Parent:
     """The parent's side of a service that runs in threads of the test."""
 
-    def __init__(self, start: Threads, *aliases: str, alive: bool = True) -> None:
+    def __init__(self, start: Threads, *aliases: str, alive: bool = True, **options: Any) -> None:
         self.channel, theirs = socket.socketpair()
         self.channel.settimeout(LATE)
         self.theirs = theirs
         self.page = Page()
         if alive:
             self.page.touch()
-        self.service = Service(runner_info(), aliases or ("default",), theirs, self.page)
+        self.service = Service(runner_info(), aliases or ("default",), theirs, self.page, **options)
         self.thread = start(self.service.run)
         self._lines = self.channel.makefile("rb")
 
@@ -45,8 +47,11 @@ class Parent:
         held = [(str(claim.id), claim.token) for claim in started]
         self.tell(**{"id": worker, "alias": alias, "started": held, **plain, **known})
 
-    def hear(self) -> dict[str, Any]:
-        return decode(self._lines.readline())
+    def hear(self, what: str = "buried") -> dict[str, Any]:
+        """The next message of this kind."""
+        while what not in (message := decode(self._lines.readline())):
+            pass
+        return message
 
     def hang_up(self) -> None:
         self._lines.close()
@@ -70,8 +75,8 @@ def parent(faulty: MemoryBackend, store: Any, in_thread: Threads) -> Iterator[Ca
     store.register_runner(runner_info())
     parents: list[Parent] = []
 
-    def make(*aliases: str, alive: bool = True) -> Parent:
-        parents.append(Parent(in_thread, *aliases, alive=alive))
+    def make(*aliases: str, **options: Any) -> Parent:
+        parents.append(Parent(in_thread, *aliases, **options))
         return parents[-1]
 
     yield make
@@ -174,6 +179,49 @@ def test_several_backends_are_kept_beside_each_other(
     started.tell(stop=True)
     assert started.has_ended
     assert (runners(store), runners(other)) == ([], [])
+
+
+# --- What the parent is told ---
+
+
+def test_the_parent_is_told_what_its_workers_want_to_know(parent: Any, store: Any) -> None:
+    running = add(store, queue="slow")
+    (held,) = claim(store, register(store, "runner-1/1"), queues=["slow"])
+    add(store, queue="mail")
+    store.pause("night")
+    store.cancel([running], "not needed")
+    store.instruct("runner-1/1", Order.QUIET)
+    assert parent().hear("alias") == {
+        "alias": "default",
+        "ready": ["mail"],
+        "paused": ["night"],
+        "instructions": [["runner-1/1", "quiet", 1]],
+        "cancellations": [["runner-1/1", str(running), held.token, "not needed"]],
+    }
+
+
+def test_when_there_is_nothing_to_do_the_parent_is_left_alone(parent: Any, store: Any) -> None:
+    looks = threading.Semaphore(0)
+
+    def look() -> None:
+        looks.release()
+        store.meanwhile["look"] = look
+
+    look()
+    started = parent()
+    assert all(looks.acquire(timeout=LATE) for _ in range(2))
+    started.tell_of_death("worker-9")
+    assert decode(started._lines.readline()) == {"buried": "worker-9"}
+
+
+def test_in_a_burst_the_parent_is_told_when_no_job_is_left(parent: Any, store: Any) -> None:
+    add(store, queue="mail")
+    (held,) = claim(store, worker := register(store, "runner-1/1"), queues=["mail"])
+    started = parent(burst={"default": [Selector("mail")]})
+    started.tell_of_death("worker-9")
+    assert decode(started._lines.readline()) == {"buried": "worker-9"}
+    store.exchange(worker, [Outcome.succeeded(held, "null", 0.0)], [], 0)
+    assert started.hear("drained") == {"drained": "default"}
 
 
 # --- The end ---

@@ -10,13 +10,14 @@ import pytest
 
 from dlq import Counted, MemoryBackend, State, StoreNotReady, StoreUnavailable
 from dlq.conf import BackendOptions, WorkerPool
-from dlq.job import Claim, Outcome, RunnerInfo, WorkerInfo
+from dlq.context import Notebook
+from dlq.job import Claim, Order, Outcome, RunnerInfo, WorkerInfo
 from dlq.runtime.batching import MOST, WINDOW
 from dlq.runtime.executor import Executor
 from dlq.runtime.page import Page
-from dlq.runtime.worker import FLUSH_WITHIN, STUCK_AFTER, Worker
+from dlq.runtime.worker import FLUSH_WITHIN, STUCK_AFTER, UNTOLD_POLLS, Worker
 from dlq.runtime.workload import Assignment, Workload
-from dlq.selectors import Selector
+from dlq.selectors import Selector, broadcast_queue
 from dlq.store import MemoryInspector
 from dlq.testing.contract.builders import (
     FAILURE,
@@ -42,6 +43,7 @@ class HandExecutor(Executor):
 
     next_ring: float | None = None
     rung = 0
+    cancelled: tuple[UUID, int, str] | None = None
 
     def serve(self) -> None: ...
 
@@ -49,11 +51,17 @@ class HandExecutor(Executor):
         self.rung += 1
         return self.next_ring
 
+    def cancel(self, id: UUID, token: int, reason: str) -> None:
+        self.cancelled = (id, token, reason)
+
 
 class Rig:
     """A worker that the test drives step by step."""
 
-    def __init__(self, store: Any, queues: str, slots: int, **options: float) -> None:
+    def __init__(self, store: Any, queues: str, slots: int, told: bool = False, **options: float) -> None:
+        pool_options = {
+            name: int(options.pop(name)) for name in ("max_jobs", "max_memory") if name in options
+        }
         self.store = store
         self.workload = Workload(slots)
         self.executor = HandExecutor(self.workload, Page(slots), MemoryBackend("default", {}), 5.0)
@@ -61,12 +69,13 @@ class Rig:
         self.on_turn: Callable[[], object] = lambda: None
         self.worker = Worker(
             WorkerInfo(id="worker-1", runner=RUNNER.id, pid=101, queues=queues, slots=slots, kind="process"),
-            WorkerPool(selector=Selector(queues), threads=slots),
+            WorkerPool(selector=Selector(queues), threads=slots, **pool_options),
             store,
             BackendOptions(**{"poll_interval": POLL, **options}),
             self.workload,
             self.executor,
             supervise=self._supervise,
+            told=told,
         )
 
     def _supervise(self) -> None:
@@ -617,7 +626,7 @@ def test_an_exchange_that_the_store_finishes_late_gives_a_reconciled_worker_noth
 
 def test_a_worker_registers_before_it_claims(rig: Any, store: Any) -> None:
     rig().step()
-    assert store.asked() == ["register_worker", "exchange"]
+    assert store.asked() == ["dedicate", "register_worker", "exchange"]
     ((runner,),) = (MemoryInspector(store).runners(),)
     (worker,) = runner.workers
     assert (worker.id, worker.queues, worker.slots, worker.kind) == ("worker-1", "default", 1, "process")
@@ -854,3 +863,179 @@ def test_every_turn_of_the_loop_is_supervised(live: Any) -> None:
                 break
             worker.thread.join(0.001)
         assert worker.supervised > seen
+
+
+# --- What a worker is told ---
+
+
+def test_a_worker_that_is_told_looks_for_itself_only_rarely(rig: Any, store: Any, clock: Any) -> None:
+    made = rig("*", told=True)
+    began = clock.now
+    while clock.now < began + 100 * POLL:
+        clock.advance(made.step())
+    assert store.asked().count("waiting") <= 100 / UNTOLD_POLLS / 0.75 + 1
+
+
+def test_a_hint_is_followed_at_once(rig: Any, store: Any) -> None:
+    made = rig("mail*", told=True)
+    made.steps(3)
+    job = add(store, queue="mail-bulk")
+    store.asked()
+    made.worker.hear({"ready": ["mail-bulk"], "paused": []})
+    assert made.work() == [job]
+    assert store.asked() == ["exchange"]
+
+
+def test_a_hint_about_queues_of_others_is_none(rig: Any, store: Any) -> None:
+    made = rig("mail", told=True)
+    made.steps(3)
+    store.asked()
+    made.worker.hear({"ready": ["other"], "paused": []})
+    made.step()
+    assert store.asked() == []
+
+
+def test_jobs_for_this_runner_alone_come_before_the_others(rig: Any, store: Any) -> None:
+    made = rig("mail", told=True)
+    made.steps(3)
+    add(store, queue="mail")
+    own = add(store, queue=broadcast_queue(RUNNER.id))
+    made.worker.hear({"ready": [broadcast_queue(RUNNER.id), "mail"], "paused": []})
+    assert made.work() == [own]
+
+
+def test_claims_of_a_queue_that_was_paused_go_back(rig: Any, store: Any, clock: Any) -> None:
+    made = rig("a,b", slots=1)
+    made.measure(0.001)
+    jobs = [add(store, queue=queue) for queue in ("a", "a", "a", "b")]
+    made.step()
+    (running,) = made.start()
+    store.pause("a")
+    made.worker.hear({"ready": [], "paused": ["a"]})
+    made.step()
+    assert [state_of(store, id) for id in jobs] == [State.RUNNING, State.READY, State.READY, State.RUNNING]
+    assert [record(store, id).interruptions for id in jobs] == [0] * 4
+    made.finish(running)
+    assert made.work() == [jobs[3]]
+
+
+def test_a_quiet_worker_claims_nothing_and_hands_back_what_waits(rig: Any, store: Any, clock: Any) -> None:
+    made = rig(slots=1)
+    made.measure(0.001)
+    jobs = add_many(store, 3)
+    made.step()
+    (running,) = made.start()
+    number = store.instruct("worker-1", Order.QUIET)
+    made.worker.hear({"order": "quiet", "number": number})
+    made.finish(running)
+    made.step()
+    clock.advance(10 * POLL)
+    made.step()
+    assert [state_of(store, id) for id in jobs] == [State.SUCCEEDED, State.READY, State.READY]
+    made.worker.hear({"order": "work", "number": number + 1})
+    clock.advance(10 * POLL)
+    assert made.work() == [jobs[1], jobs[2]][: made.workload.slots]
+
+
+def test_an_order_is_confirmed_once_the_store_answers(rig: Any, store: Any) -> None:
+    made = rig()
+    made.step()
+    number = store.instruct("worker-1", Order.PING)
+    made.worker.hear({"order": "work", "number": number})
+    store.fail("heed")
+    made.step()
+    made.step()
+    ((seen,),) = [runner.workers for runner in MemoryInspector(store).runners()]
+    assert (seen.heeded, seen.instructed) == (number, number)
+    store.asked()
+    made.step()
+    assert "heed" not in store.asked()
+
+
+def test_a_worker_told_to_stop_ends(rig: Any, store: Any) -> None:
+    made = rig()
+    made.step()
+    made.worker.hear({"order": "stop", "number": store.instruct("worker-1", Order.STOP)})
+    made.step()
+    assert made.worker.is_stopping
+    assert not made.worker.is_worn
+
+
+def test_a_cancellation_reaches_the_executor(rig: Any, store: Any) -> None:
+    made, id = rig(), add(store)
+    made.worker.hear({"cancel": str(id), "token": 7, "reason": "not needed"})
+    made.step()
+    assert made.executor.cancelled == (id, 7, "not needed")
+
+
+# --- Wear ---
+
+
+def test_a_worker_claims_no_more_jobs_than_it_may_run(rig: Any, store: Any) -> None:
+    made = rig(slots=4, max_jobs=6)
+    made.measure(0.0001)
+    add_many(store, 50)
+    made.step()
+    assert sum(made.workload.counts()[:2]) == 6
+
+
+def test_a_worker_that_has_run_its_jobs_ends_to_be_replaced(rig: Any, store: Any) -> None:
+    made = rig(max_jobs=2)
+    add_many(store, 5)
+    assert len(made.work()) == 1
+    assert not made.worker.is_worn
+    assert len(made.work()) == 1
+    made.step()
+    assert made.worker.is_worn
+    assert made.worker.is_stopping
+    assert made.work() == []
+
+
+def test_a_worker_that_holds_too_much_memory_ends_when_its_job_has(
+    rig: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [100]
+    monkeypatch.setattr("dlq.runtime.wear.resident_memory", lambda pid: held[0] * 1024 * 1024)
+    made = rig(max_memory=100)
+    add_many(store, 5)
+    made.work()
+    made.step()
+    assert not made.worker.is_worn
+    held[0] = 101
+    made.finish(*made.start())
+    made.step()
+    assert made.worker.is_worn
+
+
+# --- Notes ---
+
+
+def test_what_a_job_says_reaches_the_store_before_its_outcome(rig: Any, store: Any, clock: Any) -> None:
+    made, id = rig(), add(store)
+    made.step()
+    (running,) = made.start()
+    notebook = Notebook(running.claim.id, running.claim.token, running.claim.metadata)
+    notebook.listen(made.workload.noted)
+    notebook.write(progress=0.5, message="half of it")
+    made.finish(running)
+    store.asked()
+    made.step()
+    calls = store.asked()
+    assert calls.index("annotate") < calls.index("exchange")
+    assert (record(store, id).progress, record(store, id).message) == (0.5, "half of it")
+    assert state_of(store, id) is State.SUCCEEDED
+
+
+def test_notes_outlast_an_outage(rig: Any, store: Any, clock: Any) -> None:
+    made, id = rig(), add(store)
+    made.step()
+    (running,) = made.start()
+    notebook = Notebook(running.claim.id, running.claim.token, running.claim.metadata)
+    notebook.listen(made.workload.noted)
+    notebook.write(progress=0.5, message="half of it")
+    made.finish(running)
+    store.is_away = True
+    made.steps(3)
+    store.is_away = False
+    made.steps(2)
+    assert (record(store, id).progress, state_of(store, id)) == (0.5, State.SUCCEEDED)

@@ -179,6 +179,27 @@ def test_what_was_collected_is_not_held_any_more(plain_claim: Claims) -> None:
     assert workload.held() == set()
 
 
+def test_claims_of_some_queues_can_be_withdrawn_alone(plain_claim: Claims) -> None:
+    workload, claims = Workload(1), [plain_claim(queue=queue) for queue in "abcab"]
+    workload.add(assigned(*claims))
+    assert workload.withdraw({"b", "c", "d"}) == [claims[1], claims[2], claims[4]]
+    assert workload.withdraw(()) == []
+    assert workload.withdraw() == [claims[0], claims[3]]
+
+
+def test_a_claim_that_waits_can_be_cancelled(plain_claim: Claims) -> None:
+    workload, claims = Workload(1), [plain_claim() for _ in range(3)]
+    workload.add(assigned(*claims))
+    running = workload.take()
+    assert running is not None
+    assert not workload.cancel(running.claim.id, running.claim.token, "not needed")
+    assert not workload.cancel(claims[1].id, claims[1].token + 1, "not needed")
+    assert workload.cancel(claims[1].id, claims[1].token, "not needed")
+    assert not workload.cancel(claims[1].id, claims[1].token, "not needed")
+    assert workload.collect() == ([Outcome.cancelled(claims[1], "not needed")], [])
+    assert workload.withdraw() == claims[2:]
+
+
 def test_only_claims_that_have_not_started_can_be_withdrawn(plain_claim: Claims) -> None:
     workload, claims = Workload(1), [plain_claim() for _ in range(3)]
     workload.add(assigned(*claims))

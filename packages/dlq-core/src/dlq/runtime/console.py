@@ -9,12 +9,13 @@ from importlib.metadata import version
 
 import django
 
+from dlq.runtime.inprocess import InProcessRunner
 from dlq.runtime.runner import Runner
 
 __all__ = ["banner", "show_logs"]
 
 
-def banner(runner: Runner) -> str:
+def banner(runner: Runner | InProcessRunner) -> str:
     """The set-up of a runner in a few lines."""
     lines = [
         f"DLQ {version('dlq-core')} · runner {runner.info.id}",

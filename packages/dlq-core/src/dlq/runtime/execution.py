@@ -2,62 +2,74 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import lru_cache
 from inspect import iscoroutinefunction
-from traceback import format_exception
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.dispatch import Signal
-from django.tasks import TaskContext
+from django.db import transaction
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.base import Task as DjangoTask
 from django.tasks.base import TaskError
-from django.tasks.signals import task_finished, task_started
 
 from dlq import payload
-from dlq.errors import UnknownTask
-from dlq.job import Attempt, Claim, Counted, Failure, Outcome
+from dlq.context import JobContext, Notebook, use_context
+from dlq.errors import Expired, InvalidOption, JobCancelled, UnknownTask
+from dlq.job import Attempt, Claim, Counted, Note, Outcome
+from dlq.logs import get_logger
 from dlq.result import TaskResult, load_task
 from dlq.retry import delay_before_retry
+from dlq.runtime.audience import Audience
+from dlq.runtime.failures import failure_of, in_words
+from dlq.runtime.interrupts import Interrupts, Uninterrupted
+from dlq.runtime.isolation import end_stray_fork
+from dlq.runtime.transactions import is_atomic
 from dlq.states import State
 from dlq.task import Task
 
-__all__ = ["Execution", "failure_of", "load", "run_job"]
+__all__ = ["Execution", "load", "run_job"]
 
-logger = logging.getLogger("dlq.job")
-
-LONGEST_TRACEBACK = 100_000
-
-type Limiter = Callable[[Execution], AbstractContextManager[object]]
-"""Raises TaskTimeout inside the block when the execution's time is up."""
+logger = get_logger("dlq.job")
 
 
-def run_job(claim: Claim, history: Sequence[Attempt], backend: BaseTaskBackend, limited: Limiter) -> Outcome:
-    """Run a claimed job in this thread, whatever it does, and say what became of it."""
+def run_job(
+    claim: Claim,
+    history: Sequence[Attempt],
+    backend: BaseTaskBackend,
+    *,
+    notes: list[Note] | None = None,
+) -> Outcome:
+    """Run a claimed job in this thread, whatever it does, and say what became of it.
+
+    Its timeout does not apply. What the job said about itself is added to ``notes``.
+    """
     execution = load(claim, history, backend)
     if isinstance(execution, Outcome):
         return execution
-    execution.start()
-    try:
-        with limited(execution):
-            value = execution.call()
-        return execution.succeeded(value)
-    except BaseException as exception:
-        # Also SystemExit and KeyboardInterrupt: what a task raises ends the job, not the worker.
-        return execution.raised(exception)
+    outcome = copy_context().run(execution.run, Uninterrupted())
+    if notes is not None and (note := execution.notebook.take()):
+        notes.append(note)
+    return outcome
 
 
 def load(claim: Claim, history: Sequence[Attempt], backend: BaseTaskBackend) -> Execution | Outcome:
-    """Find the task and read the arguments; an outcome instead when that is not possible."""
+    """Find the task and read the arguments; an outcome instead when the job is not to run, or cannot."""
+    if claim.expires_at is not None and claim.expires_at <= claim.claimed_at:
+        return _expired(claim)
     try:
         task = load_task(claim, backend.alias)
         args, kwargs = payload.decode(claim.payload)
+        result = _running_result(claim, history, task, args, kwargs, backend.alias)
     except UnknownTask as error:
         logger.warning(
             "Job %s waits for a worker that knows its task. %s", claim.id, error, extra=_fields(claim)
@@ -66,10 +78,18 @@ def load(claim: Claim, history: Sequence[Attempt], backend: BaseTaskBackend) -> 
     except BaseException as error:
         logger.error("Job %s cannot be read: %r", claim.id, error, extra=_fields(claim))
         return Outcome.failed(claim, failure_of(error))
-    return Execution(claim, task, _running_result(claim, history, task, args, kwargs, backend.alias), backend)
+    return Execution(claim, task, result, backend)
 
 
-@dataclass(slots=True)
+def _expired(claim: Claim) -> Outcome:
+    error = Expired(
+        f"{claim.task} was to start before {claim.expires_at}, and was claimed at {claim.claimed_at}."
+    )
+    logger.warning("Job %s has expired. %s", claim.id, error, extra=_fields(claim))
+    return Outcome.failed(claim, failure_of(error), counted=Counted.NOTHING)
+
+
+@dataclass(slots=True, eq=False)
 class Execution:
     """One attempt at a job, from its start to its outcome."""
 
@@ -79,75 +99,186 @@ class Execution:
     backend: BaseTaskBackend
     began: float = 0.0
     """When it started, by the monotonic clock."""
-    limit: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
-    """Goes around a coroutine: raises TaskTimeout when its time is up."""
+    limit: Callable[[Execution], AbstractAsyncContextManager[object]] = nullcontext
+    """Goes around a coroutine: what interrupts it."""
+    interrupt: Callable[[], object] = lambda: None
+    """Raises inside the task, from any other thread, if that may be; see ``cancel_reason``."""
+    cancel_reason: str | None = None
+    """Why it is to be cancelled; None while it is not."""
+    is_worker_stopping: Callable[[], bool] = lambda: False
+    """Whether the worker was told to stop."""
+    tidy: Callable[[], object] = lambda: None
+    """Puts back what the task has changed in its process, before anything else is done with what it returned."""
+    notebook: Notebook = field(init=False)
+    """What the task has said and nobody has fetched."""
+    audience: Audience = field(init=False)
+    """Who is told how it goes."""
+
+    def __post_init__(self) -> None:
+        """Open the notebook."""
+        self.notebook = Notebook(self.claim.id, self.claim.token, self.claim.metadata)
+        self.audience = Audience(self.claim, self.task, self.result, type(self.backend))
+
+    # --- What it is ---
 
     @property
     def timeout(self) -> float | None:
         """Seconds that the attempt may take; None for any time."""
         return self.task.timeout if isinstance(self.task, Task) else None
 
-    def start(self) -> None:
-        """Start the clock and tell those who listen."""
-        self.began = time.monotonic()
-        self._tell(task_started)
+    @property
+    def ends_at(self) -> float:
+        """When its time is up, by the monotonic clock."""
+        return float("inf") if self.timeout is None else self.began + self.timeout
 
-    def call(self) -> Any:
-        """Run the task here: a coroutine function too, on an event loop of its own."""
-        if self.is_coroutine:
-            return async_to_sync(self.acall)()
-        return self.task.call(*self.arguments, **self.result.kwargs)
-
-    async def acall(self) -> Any:
-        """Run a coroutine function on the event loop that runs here."""
-        async with self.limit():
-            return await self.task.acall(*self.arguments, **self.result.kwargs)
+    @property
+    def is_expendable(self) -> bool:
+        """Whether a runner that stops may kill it."""
+        return isinstance(self.task, Task) and self.task.sigkill_on_stop
 
     @property
     def is_coroutine(self) -> bool:
         """Whether the task is a coroutine function."""
-        return iscoroutinefunction(self.task.func)
+        return _is_coroutine_function(self.task.func)
 
     @property
-    def arguments(self) -> list[Any]:
-        """The positional arguments, with the context where the task takes it."""
-        if self.task.takes_context:
-            return [TaskContext(task_result=self.result), *self.result.args]
-        return self.result.args
+    def should_stop(self) -> bool:
+        """Whether the task had better come to an end."""
+        return self.cancel_reason is not None or self.is_worker_stopping() or time.monotonic() >= self.ends_at
 
-    def succeeded(self, value: Any) -> Outcome:
-        """The task returned.
+    # --- What it does ---
 
-        Raises TypeError when JSON cannot hold the value; the attempt has then raised that.
+    def run(self, interrupts: Interrupts) -> Outcome:
+        """Do all of it in this thread, and in this ``contextvars.Context``."""
+        self.start()
+        self.audience.started()
+        try:
+            # A coroutine runs on a loop in another thread, and has ``limit``.
+            try:
+                text = self.call() if self.is_coroutine else interrupts.call(self, self.call)
+            finally:
+                self.tidy()
+            outcome = self.succeeded(text)
+        except BaseException as exception:
+            # Also SystemExit and KeyboardInterrupt: what a task raises ends the job, not the worker.
+            return self.raised(exception)
+        self.audience.finished(outcome)
+        return outcome
+
+    async def arun(self) -> Outcome:
+        """Do all of it on the event loop that runs here."""
+        self.start()
+        await self.audience.astarted()
+        try:
+            try:
+                text = await self.acall()
+            finally:
+                self.tidy()
+            outcome = self.succeeded(text)
+        except BaseException as exception:
+            # Also SystemExit and KeyboardInterrupt, which would end the loop, and a cancellation of its own.
+            outcome = self.judge(exception)
+            await self.audience.afinished(outcome, exception)
+            return outcome
+        await self.audience.afinished(outcome)
+        return outcome
+
+    def start(self) -> None:
+        """Start the clock."""
+        self.began = time.monotonic()
+
+    def call(self) -> str:
+        """Run the task here, a coroutine function too, on an event loop of its own; its value as JSON text.
+
+        Raises TypeError when JSON cannot hold the value.
         """
-        text = payload.encode_value(value)
-        seconds = self._elapsed()
+        if self.is_coroutine:
+            return async_to_sync(self.acall)()
+        if is_atomic(self.task):
+            with transaction.atomic():
+                return self._call()
+        return self._call()
+
+    def _call(self) -> str:
+        arguments, process = self._arguments(), os.getpid()
+        try:
+            return payload.encode_value(self.task.call(*arguments, **self.result.kwargs))
+        finally:
+            if os.getpid() != process:
+                end_stray_fork(self.claim)
+
+    async def acall(self) -> str:
+        """Run a coroutine function on the event loop that runs here; its value as JSON text.
+
+        Raises TypeError when JSON cannot hold the value.
+        """
+        if isinstance(self.task, Task) and self.task.atomic:
+            raise InvalidOption(
+                f"{self.claim.task} is a coroutine: atomic=True cannot be kept, as Django has it."
+            )
+        arguments, process = self._arguments(), os.getpid()
+        try:
+            async with self.limit(self):
+                return payload.encode_value(await self.task.acall(*arguments, **self.result.kwargs))
+        finally:
+            if os.getpid() != process:
+                end_stray_fork(self.claim)
+
+    def _arguments(self) -> list[Any]:
+        context: JobContext[..., Any] = JobContext(
+            task_result=self.result, notebook=self.notebook, is_told_to_stop=lambda: self.should_stop
+        )
+        use_context(context)
+        return [context, *self.result.args] if self.task.takes_context else self.result.args
+
+    # --- How it ends ---
+
+    def succeeded(self, text: str) -> Outcome:
+        """The task returned this value."""
+        seconds = self._end()
         self._finish(State.SUCCEEDED, seconds)
         object.__setattr__(self.result, "_return_value", payload.decode_value(text))
-        self._tell(task_finished)
         if logger.isEnabledFor(logging.INFO):
             self._log(logging.INFO, "succeeded", seconds)
-        return Outcome.succeeded(self.claim, text, seconds)
+        return self._kept(Outcome.succeeded(self.claim, text, seconds))
 
     def raised(self, exception: BaseException) -> Outcome:
         """The task raised. Called while the exception is handled, as Django's signal wants it."""
-        seconds = self._elapsed()
+        outcome = self.judge(exception)
+        self.audience.finished(outcome, exception)
+        return outcome
+
+    def judge(self, exception: BaseException) -> Outcome:
+        """What becomes of the job after this."""
+        seconds = self._end()
         failure = failure_of(exception)
         self.result.errors.append(
             TaskError(exception_class_path=failure.exception, traceback=failure.traceback)
         )
+        if self.cancel_reason is not None or isinstance(exception, JobCancelled):
+            return self._cancelled(exception, seconds)
+        if isinstance(exception, CancelledError) and _was_cancelled_by_others() and not self.claim.suspect:
+            # Some job here has cancelled all that its loop runs. Each runs once more, alone: then it is known who.
+            self._log(logging.WARNING, "was cancelled by another job on its event loop", seconds)
+            return Outcome.interrupted(self.claim, failure)
         delay = self._delay_before_retry(exception)
         if delay is not None:
             self._log(
                 logging.WARNING,
-                f"will be tried again {delay:.1f} s after it raised {_in_words(exception)}",
+                f"will be tried again {delay:.1f} s after it raised {in_words(exception)}",
                 seconds,
             )
             return Outcome.retry(self.claim, failure, delay, seconds)
         self._finish(State.FAILED, seconds)
-        self._tell(task_finished)
-        self._log(logging.ERROR, f"failed with {_in_words(exception)}", seconds)
-        return Outcome.failed(self.claim, failure, seconds)
+        self._log(logging.ERROR, f"failed with {in_words(exception)}", seconds)
+        return self._kept(Outcome.failed(self.claim, failure, seconds))
+
+    def _cancelled(self, exception: BaseException, seconds: float) -> Outcome:
+        reason = str(exception) if self.cancel_reason is None else self.cancel_reason
+        self._finish(State.CANCELLED, seconds)
+        how = "" if isinstance(exception, JobCancelled) else f" and raised {in_words(exception)}"
+        self._log(logging.WARNING, f"was cancelled ({reason}){how}", seconds)
+        return self._kept(Outcome.cancelled(self.claim, reason, seconds))
 
     def _delay_before_retry(self, exception: BaseException) -> float | None:
         try:
@@ -169,14 +300,9 @@ class Execution:
                 result=self.result,
             )
 
-    def _tell(self, signal: Signal) -> None:
-        try:
-            signal.send_robust(type(self.backend), task_result=self.result)
-        except BaseException:
-            # send_robust lets SystemExit and its like through; who listens to a job must not end it.
-            logger.exception("A receiver of a signal about job %s raised.", self.claim.id)
-
-    def _elapsed(self) -> float:
+    def _end(self) -> float:
+        """Seconds that it took; nothing can be said about the job any more."""
+        self.notebook.close()
         return time.monotonic() - self.began
 
     def _finish(self, state: State, seconds: float) -> None:
@@ -186,37 +312,32 @@ class Execution:
         object.__setattr__(self.result, "state", state)
         object.__setattr__(self.result, "status", state.status)
 
+    def _kept(self, outcome: Outcome) -> Outcome:
+        ttl = self.task.result_ttl if isinstance(self.task, Task) else None
+        return outcome if ttl is None else replace(outcome, keep_for=ttl)
+
     def _log(self, level: int, what: str, seconds: float) -> None:
-        logger.log(
-            level,
-            "Job %s %s %s in %.3f s (queue %s, attempt %d)",
-            self.claim.id,
-            self.claim.task,
-            what,
-            seconds,
-            self.claim.queue,
-            self.claim.attempts + 1,
-            extra=_fields(self.claim) | {"seconds": seconds},
-        )
+        with suppress(Exception):  # A log that cannot be written must not decide what becomes of a job.
+            logger.log(
+                level,
+                "Job %s %s %s in %.3f s (queue %s, attempt %d)",
+                self.result.id,
+                self.claim.task,
+                what,
+                seconds,
+                self.claim.queue,
+                self.claim.attempts + 1,
+                extra=_fields(self.claim) | {"seconds": seconds},
+            )
 
 
-def failure_of(exception: BaseException) -> Failure:
-    """An exception as text that outlives the code; the middle of a very long traceback is left out."""
-    kind = type(exception)
-    text = "".join(format_exception(exception))
-    if len(text) > LONGEST_TRACEBACK:
-        half = LONGEST_TRACEBACK // 2
-        text = f"{text[:half]}\n[{len(text) - 2 * half:,} characters left out]\n{text[-half:]}"
-    # The text goes to stores whose encodings know neither NUL nor half a surrogate pair.
-    text = text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
-    return Failure(exception=f"{kind.__module__}.{kind.__qualname__}", traceback=text)
-
-
-def _in_words(exception: BaseException) -> str:
+def _was_cancelled_by_others() -> bool:
+    """Whether somebody has cancelled the asyncio task that runs here; a task may also raise the error by itself."""
     try:
-        return repr(exception)
-    except Exception:
-        return type(exception).__qualname__
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0
 
 
 def _running_result(
@@ -246,7 +367,12 @@ def _running_result(
         state=State.RUNNING,
         interruptions=claim.interruptions,
         history=history,
+        metadata=payload.decode_value(claim.metadata) or {},
+        expires_at=claim.expires_at,
     )
+
+
+_is_coroutine_function = lru_cache(iscoroutinefunction)
 
 
 def _fields(claim: Claim) -> dict[str, Any]:

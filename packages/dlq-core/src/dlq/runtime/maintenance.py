@@ -1,8 +1,7 @@
-"""The upkeep of one store: beats, rescue, promotion, unparking, pruning."""
+"""The upkeep of one store: beats, rescue, a look at what is due, unparking, pruning."""
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -10,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from dlq.backend import QueueBackend
 from dlq.errors import StoreError, StoreUnavailable, UnknownTask
-from dlq.job import RunnerInfo
+from dlq.job import RunnerInfo, Sight
+from dlq.logs import get_logger
 from dlq.result import imported_task
 from dlq.runtime.heartbeat import PeerWatch
 from dlq.runtime.outage import Outage
@@ -19,13 +19,16 @@ from dlq.states import State
 
 __all__ = ["Maintenance"]
 
-logger = logging.getLogger("dlq.maintenance")
+logger = get_logger("dlq.maintenance")
 
-PROMOTE_BATCH = 1000
+LOOK_BATCH = 1000
 PRUNE_BATCH = 500
 PRUNE_EVERY = 60.0
+RESCUE_EVERY = 60.0
+"""Seconds between searches for orphans when no peer is seen to leave: one of them may have died half-way."""
+UNPARK_EVERY = 30.0
 STRETCH = 5.0
-"""Seconds that one round of promoting or pruning may take: beats must not wait for it."""
+"""Seconds that one round of looking or pruning may take: beats must not wait for it."""
 
 
 @dataclass(slots=True)
@@ -40,26 +43,38 @@ class Maintenance:
     """Keeps one backend's store in order, for one runner. ``step`` does what is due."""
 
     def __init__(
-        self, runner: RunnerInfo, backend: QueueBackend, may_beat: Callable[[], bool] = lambda: True
+        self,
+        runner: RunnerInfo,
+        backend: QueueBackend,
+        may_beat: Callable[[], bool] = lambda: True,
+        saw: Callable[[Sight], object] = lambda sight: None,
+        *,
+        upkeep: bool = True,
     ) -> None:
-        """``may_beat`` says whether the runner that this beats for is known to be alive."""
+        """``may_beat`` says whether the runner that this beats for is known to be alive.
+
+        ``saw`` is told what each look at the store shows. Without ``upkeep``, only what this runner owes to the
+        others is done: it beats, looks, and takes back what its own dead workers held.
+        """
         self._runner = runner
         self._backend = backend
         self._store = backend.store
         self._options = backend.config
         self._may_beat = may_beat
+        self._saw = saw
+        self._look_limit = LOOK_BATCH if upkeep else 0
         self._watch = PeerWatch(runner.id, self._options.alive_threshold)
+        self._known: frozenset[str] = frozenset()
+        """The runners at the last beat."""
         self._outage = Outage(
             f"Upkeep of {backend.alias!r}", longest=min(1.0, self._options.heartbeat_interval)
         )
-        beat, poll = self._options.heartbeat_interval, self._options.poll_interval
-        self._chores = [
-            _Chore(beat, self.beat),
-            _Chore(beat, self.rescue),
-            _Chore(poll, self.promote),
-            _Chore(beat, self.unpark),
-            _Chore(PRUNE_EVERY, self.prune),
-        ]
+        self._rescue = _Chore(RESCUE_EVERY, self.rescue)
+        self._look = _Chore(self._options.poll_interval, self.look)
+        self._chores = [_Chore(self._options.heartbeat_interval, self.beat), self._look]
+        if upkeep:
+            self._chores[1:1] = [self._rescue]
+            self._chores += [_Chore(UNPARK_EVERY, self.unpark), _Chore(PRUNE_EVERY, self.prune)]
 
     # --- The loop ---
 
@@ -89,6 +104,8 @@ class Maintenance:
         except StoreError as error:
             logger.warning("The jobs of worker %s cannot be taken back yet: %s", dead.id, error)
             return False
+        # What it held is ready again, or orphaned when a peer was faster: nobody should wait for that.
+        self._look.due = self._rescue.due = 0.0
         return True
 
     def leave(self) -> None:
@@ -112,21 +129,28 @@ class Maintenance:
             # Any number will do that no peer has seen.
             self._store.register_runner(replace(self._runner, beat=1 + secrets.randbits(48)))
             return
+        if not self._known <= beats.keys():
+            self._rescue.due = 0.0  # A peer was declared lost, by whomever.
+        self._known = frozenset(beats)
         for peer, beat in self._watch.observe(beats, time.monotonic()):
             if self._store.retire(peer, beat):
                 logger.warning("The runner %s is lost: its beat stood at %d.", peer, beat)
+                self._rescue.due = 0.0
 
     def rescue(self) -> None:
         """Take back the jobs of runners that were declared lost, by whomever."""
         rescue_orphans(self._store, self._backend, self._runner.id, "its runner stopped beating")
 
-    def promote(self) -> bool:
-        """Make due jobs ready."""
+    def look(self) -> bool:
+        """Make due jobs ready, fail expired ones, and see what there is for this runner's workers."""
         ends_at = time.monotonic() + STRETCH
-        while self._store.promote(PROMOTE_BATCH) == PROMOTE_BATCH:
+        while True:
+            sight = self._store.look(self._runner.id, self._look_limit)
+            self._saw(sight)
+            if not self._look_limit or max(sight.promoted, sight.expired) < self._look_limit:
+                return False
             if time.monotonic() >= ends_at:
                 return True
-        return False
 
     def unpark(self) -> None:
         """Give jobs whose task was unknown to another try, where this code knows it."""
@@ -135,11 +159,11 @@ class Maintenance:
             logger.info("%d parked jobs are ready again: %s", count, ", ".join(known))
 
     def prune(self) -> bool:
-        """Delete finished jobs whose retention is over."""
+        """Delete finished jobs that are kept no longer."""
         ends_at = time.monotonic() + STRETCH
         for state in (State.SUCCEEDED, State.FAILED, State.CANCELLED):
             keep = getattr(self._options.retention, state.label)
-            while keep is not None and self._store.prune(state, keep, PRUNE_BATCH) == PRUNE_BATCH:
+            while self._store.prune(state, keep, PRUNE_BATCH) == PRUNE_BATCH:
                 if time.monotonic() >= ends_at:
                     return True
         return False

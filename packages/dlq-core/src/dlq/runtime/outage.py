@@ -6,10 +6,12 @@ import logging
 import random
 
 from dlq.errors import StoreError
+from dlq.hooks import report_error
+from dlq.logs import get_logger
 
 __all__ = ["Outage"]
 
-logger = logging.getLogger("dlq.store")
+logger = get_logger("dlq.store")
 
 FIRST = 0.1
 """Seconds until the first repetition."""
@@ -30,6 +32,8 @@ class Outage:
         wait: float = min(self._longest, FIRST * 2 ** min(self._failures - 1, 16)) * random.uniform(0.5, 1.0)
         level = logging.WARNING if self._failures == 1 else logging.DEBUG
         logger.log(level, "%s: %s. Trying again until it is back.", self._what, error)
+        if self._failures == 1:
+            report_error(error, self._what)
         return wait
 
     def over(self) -> bool:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import mmap
 import struct
+import threading
 import time
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from dlq.job import Claim
 
-__all__ = ["Page", "Started"]
+__all__ = ["NEVER", "Page", "Started", "Why"]
 
 _HEADER = struct.Struct("<d")
-_SLOT = struct.Struct("<?7x16sqd")
+_SLOT = struct.Struct("<???5x16sqd")
+_EXPENDABLE, _CANCELLED = 1, 2  # where these fields of a slot are
 _KILL_AT = struct.Struct("<d")  # the last field of a slot
 NEVER = float("inf")
+
+type Why = Literal["time", "cancelled"]
+"""Why a process is to be killed: a job ignored its timeout, or that it is to be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,10 @@ class Started:
     token: int
     kill_at: float
     """When its process is to be killed, by the monotonic clock that all processes of a machine share."""
+    why: Why = "time"
+    """What it is to be killed for then."""
+    expendable: bool = False
+    """Whether a runner that stops may kill it at once (``sigkill_on_stop``)."""
 
 
 class Page:
@@ -39,6 +49,7 @@ class Page:
         self._slots = slots
         self._memory = mmap.mmap(-1, _HEADER.size + slots * _SLOT.size)
         self._free = list(range(slots))
+        self._lock = threading.Lock()
 
     # --- Written by a worker ---
 
@@ -46,15 +57,23 @@ class Page:
         """List a job that is about to start; returns its slot."""
         slot = self._free.pop()
         at = self._at(slot)
-        entry = _SLOT.pack(True, claim.id.bytes, claim.token, NEVER)
+        entry = _SLOT.pack(True, False, False, claim.id.bytes, claim.token, NEVER)
         # The first byte says that the rest is valid: it comes last, in case the process dies in between.
         self._memory[at + 1 : at + _SLOT.size] = entry[1:]
         self._memory[at] = entry[0]
         return slot
 
-    def limit(self, slot: int, kill_at: float) -> None:
-        """Ask the parent to kill this process when the job is still listed at that time."""
-        _KILL_AT.pack_into(self._memory, self._at(slot + 1) - _KILL_AT.size, kill_at)
+    def give_up_on_stop(self, slot: int) -> None:
+        """Let the parent kill this process as soon as it stops, if all of its jobs allow that."""
+        self._memory[self._at(slot) + _EXPENDABLE] = True
+
+    def limit(self, slot: int, kill_at: float, why: Why = "time") -> None:
+        """Ask the parent to kill this process when the job is still listed at that time; the first time holds."""
+        at = self._at(slot)
+        with self._lock:
+            if kill_at < _KILL_AT.unpack_from(self._memory, at + _SLOT.size - _KILL_AT.size)[0]:
+                self._memory[at + _CANCELLED] = why == "cancelled"
+                _KILL_AT.pack_into(self._memory, at + _SLOT.size - _KILL_AT.size, kill_at)
 
     def finish(self, slot: int) -> None:
         """Take a job off the list."""
@@ -66,7 +85,11 @@ class Page:
     def started(self) -> list[Started]:
         """The jobs that run, or ran when the child died."""
         entries = (_SLOT.unpack_from(self._memory, self._at(slot)) for slot in range(self._slots))
-        return [Started(UUID(bytes=id), token, kill_at) for valid, id, token, kill_at in entries if valid]
+        return [
+            Started(UUID(bytes=id), token, kill_at, "cancelled" if cancelled else "time", expendable)
+            for valid, expendable, cancelled, id, token, kill_at in entries
+            if valid
+        ]
 
     # --- A sign of life ---
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -13,13 +12,15 @@ from uuid import UUID
 from dlq.backend import QueueBackend
 from dlq.errors import RunnerUnknown, TaskTimeout, WorkerLost
 from dlq.job import Claim, Counted, Outcome, WorkerRef
+from dlq.logs import get_logger
 from dlq.retry import DEFAULT_BACKOFF
-from dlq.runtime.execution import Execution, failure_of, load
+from dlq.runtime.execution import Execution, load
+from dlq.runtime.failures import failure_of
 from dlq.store.base import Store
 
 __all__ = ["DeadWorker", "rescue_orphans", "rescue_worker"]
 
-logger = logging.getLogger("dlq.rescue")
+logger = get_logger("dlq.rescue")
 
 BATCH = 100
 ANSWER_WITHIN = 5.0

@@ -3,48 +3,56 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import queue
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from dlq.backend import queue_backend
-from dlq.job import RunnerInfo
+from dlq.hooks import report_error
+from dlq.job import RunnerInfo, Sight
+from dlq.logs import get_logger
+from dlq.runtime.burst import is_drained
 from dlq.runtime.maintenance import Maintenance
+from dlq.runtime.messages import decode, encode
 from dlq.runtime.page import Page
 from dlq.runtime.rescue import DeadWorker
+from dlq.selectors import Selector
 
-__all__ = ["SILENCE", "Service", "decode", "encode"]
+__all__ = ["SILENCE", "Service"]
 
-logger = logging.getLogger("dlq.service")
+logger = get_logger("dlq.service")
 
 SILENCE = 10.0
 """Seconds without a sign of life from the parent after which its runner is not beaten for any more."""
-
-
-def encode(message: dict[str, Any]) -> bytes:
-    """A message between parent and service, as a line."""
-    return json.dumps(message, default=str).encode() + b"\n"
-
-
-def decode(line: bytes) -> dict[str, Any]:
-    """Read what ``encode`` wrote."""
-    message: dict[str, Any] = json.loads(line)
-    return message
 
 
 class Service:
     """Runs in the service process until the parent says stop, or is gone."""
 
     def __init__(
-        self, runner: RunnerInfo, aliases: Sequence[str], channel: socket.socket, parent: Page
+        self,
+        runner: RunnerInfo,
+        aliases: Sequence[str],
+        channel: socket.socket,
+        parent: Page,
+        *,
+        upkeep: bool = True,
+        burst: Mapping[str, Sequence[Selector]] | None = None,
+        stopping: Callable[[], object] = lambda: None,
     ) -> None:
-        """``channel`` leads to the parent, and ``parent`` is where it shows that it lives."""
+        """``channel`` leads to the parent, and ``parent`` is where it shows that it lives.
+
+        ``upkeep`` is that of ``Maintenance``. ``burst`` are the queues, by alias, of which the parent wants to
+        know when no job is left in them. ``stopping`` is called when the parent says stop.
+        """
         self._runner = runner
+        self._upkeep = upkeep
+        self._burst = burst or {}
+        self._tell_stopping = stopping
+        self._writing = threading.Lock()
         self._channel = channel
         self._parent = parent
         self._stopping = threading.Event()
@@ -69,6 +77,7 @@ class Service:
         for message in self._messages():
             if message.pop("stop", False):
                 self._orderly = True
+                self._tell_stopping()
                 break
             self._heed(message)
         self._stopping.set()
@@ -97,16 +106,27 @@ class Service:
         except BaseException as error:
             # Without its upkeep this runner would count as lost: better to end, and be started again at once.
             self._defect = error
+            report_error(error, f"upkeep of {alias!r}")
             with contextlib.suppress(OSError):
                 self._channel.shutdown(socket.SHUT_RD)
 
     def _keep(self, alias: str, graves: queue.SimpleQueue[DeadWorker | None]) -> None:
         backend = queue_backend(alias)
         backend.store.dedicate()
-        maintenance = Maintenance(self._runner, backend, may_beat=lambda: self._parent.silence() < SILENCE)
+        burst = self._burst.get(alias, ())
+        herald = _Herald(alias, self._say, burst)
+        maintenance = Maintenance(
+            self._runner,
+            backend,
+            may_beat=lambda: self._parent.silence() < SILENCE,
+            saw=herald.saw,
+            upkeep=self._upkeep,
+        )
         unburied: list[DeadWorker] = []
         while True:
             wait = maintenance.step()
+            if burst and herald.rests and is_drained(backend.inspector, burst):
+                self._say({"drained": alias})
             unburied = [dead for dead in unburied if not self._bury(maintenance, dead)]
             dead = _next(graves, wait)
             if dead is not None and not self._bury(maintenance, dead):
@@ -119,9 +139,41 @@ class Service:
     def _bury(self, maintenance: Maintenance, dead: DeadWorker) -> bool:
         buried = maintenance.bury(dead)
         if buried:
-            with contextlib.suppress(OSError):  # The parent is gone: nobody waits for the word.
-                self._channel.sendall(encode({"buried": dead.id}))
+            self._say({"buried": dead.id})
         return buried
+
+    def _say(self, message: dict[str, Any]) -> None:
+        with self._writing, contextlib.suppress(OSError):  # The parent is gone: nobody waits for the word.
+            self._channel.sendall(encode(message))
+
+
+class _Herald:
+    """Tells the parent what a look at a store shows, where somebody might do something about it."""
+
+    def __init__(
+        self, alias: str, say: Callable[[dict[str, Any]], None], selectors: Sequence[Selector]
+    ) -> None:
+        self._alias = alias
+        self._say = say
+        self._selectors = selectors
+        self._paused: list[str] = []
+        self.rests = False
+        """Whether the last look has shown no ready job for these selectors."""
+
+    def saw(self, sight: Sight) -> None:
+        self.rests = not any(s.matches(queue) for s in self._selectors for queue in sight.ready)
+        if not (sight.ready or sight.instructions or sight.cancellations) and sight.paused == self._paused:
+            return
+        self._paused = sight.paused
+        self._say(
+            {
+                "alias": self._alias,
+                "ready": sight.ready,
+                "paused": sight.paused,
+                "instructions": [(i.worker, i.order, i.number) for i in sight.instructions],
+                "cancellations": [(c.worker, c.id, c.token, c.reason) for c in sight.cancellations],
+            }
+        )
 
 
 def _next(graves: queue.SimpleQueue[DeadWorker | None], wait: float) -> DeadWorker | None:

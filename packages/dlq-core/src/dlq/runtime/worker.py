@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 from dlq.conf import BackendOptions, WorkerPool
 from dlq.errors import RunnerUnknown, StoreError, StoreRefused
-from dlq.job import Claim, Exchanged, Outcome, WorkerInfo, WorkerRef
+from dlq.job import Claim, Exchanged, Order, Outcome, WorkerInfo, WorkerRef
+from dlq.logs import get_logger
 from dlq.runtime.batching import Pace
-from dlq.runtime.execution import failure_of
 from dlq.runtime.executor import Executor
+from dlq.runtime.failures import failure_of
 from dlq.runtime.outage import Outage
+from dlq.runtime.wear import Wear
 from dlq.runtime.workload import Assignment, Workload
+from dlq.selectors import broadcast_queue
 from dlq.states import State
 from dlq.store.base import Store
 
 __all__ = ["Worker"]
 
-logger = logging.getLogger("dlq.worker")
+logger = get_logger("dlq.worker")
 
 FLUSH_WITHIN = 0.01
 """Seconds that an outcome may wait for others to be settled with it."""
 STUCK_AFTER = 0.1
 """Seconds for which no claim has started until those that wait are handed back for others to take."""
+SUPERVISED_EVERY = 1.0
+"""Seconds after which a worker of a runner looks whether that is still there, if nothing else happens."""
+UNTOLD_POLLS = 20
+"""Poll intervals after which a worker that is told when there are jobs looks for itself: a hint may get lost."""
 
 
 class Worker:
@@ -41,18 +50,27 @@ class Worker:
         workload: Workload,
         executor: Executor,
         supervise: Callable[[], None] = lambda: None,
+        *,
+        told: bool = False,
     ) -> None:
-        """``executor`` serves the same ``workload`` in other threads; ``supervise`` is called at every step."""
+        """``executor`` serves the same ``workload`` in other threads; ``supervise`` is called at every step.
+
+        ``told`` says that somebody calls ``hear`` when there are jobs, so that an idle worker need not look.
+        """
         self._supervise = supervise
         self._info = info
         self._selector = pool.selector
         self._store = store
-        self._poll_interval = options.poll_interval
+        self._poll_interval = options.poll_interval * (UNTOLD_POLLS if told else 1)
+        self._look_interval = options.poll_interval
+        self._longest_wait = SUPERVISED_EVERY if told else self._poll_interval
+        self._wear = Wear(pool)
         self._workload = workload
         self._executor = executor
         self._pace = Pace(workload.slots)
         self._outage = Outage(f"Worker {info.id}", longest=min(1.0, options.heartbeat_interval))
         self._ref: WorkerRef | None = None
+        self._own_queue = broadcast_queue(info.runner)
         self._unsure = False
         """Whether an exchange has gone without an answer since the last reconciliation."""
         self._waiting_queues: list[str] = []
@@ -60,12 +78,16 @@ class Worker:
         self._poll_at = 0.0
         self._turn = 0
         self._stop_at: float | None = None
+        self._heard: deque[dict[str, Any]] = deque()
+        self._paused: frozenset[str] = frozenset()
+        self._quiet = info.order is Order.QUIET
+        self._to_confirm = 0
+        """The number of the last instruction; 0 when it is confirmed."""
 
     # --- Life ---
 
     def run(self) -> None:
         """Work until ``stop`` is called and everything that was held is settled or handed back."""
-        self._store.dedicate()
         while True:
             self._supervise()
             wait = self._try_step()
@@ -82,12 +104,64 @@ class Worker:
         """
         if self._stop_at is None:
             self._stop_at = time.monotonic()
+            self._workload.is_stopping = True
             self._workload.wake()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop_at is not None
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether it ends because it has run enough jobs or holds too much memory, and is to be replaced."""
+        return self._wear.is_out
+
+    # --- What it is told, from other threads ---
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take note of a message from the runner; see ``Herald`` for what there is."""
+        self._heard.append(message)
+        self._workload.wake()
+
+    def _heed(self) -> None:
+        while self._heard:
+            message = self._heard.popleft()
+            if "ready" in message:
+                self._heed_hint(message["ready"], message["paused"])
+            elif "order" in message:
+                self._obey(Order(message["order"]), message["number"])
+            elif "cancel" in message:
+                self._executor.cancel(UUID(message["cancel"]), message["token"], message["reason"])
+
+    def _heed_hint(self, ready: list[str], paused: list[str]) -> None:
+        self._paused = frozenset(paused)
+        own = [queue for queue in ready if self._serves(queue)]
+        if own:
+            self._waiting_queues, self._look_at = own, time.monotonic() + self._look_interval
+            self._poll_at = 0.0
+
+    def _obey(self, order: Order, number: int) -> None:
+        self._to_confirm = number
+        logger.info("Worker %s was told: %s.", self._info.id, order)
+        self._quiet = order is Order.QUIET
+        if order is Order.STOP:
+            self.stop()
+
+    def _confirm(self) -> None:
+        if self._to_confirm:
+            self._store.heed(self._info.id, self._to_confirm)
+            self._to_confirm = 0
+
+    def _serves(self, queue: str) -> bool:
+        return queue == self._own_queue or self._selector.matches(queue)
 
     def _try_step(self) -> float:
         """One step, whatever the store does; returns how long to wait for news before the next."""
         try:
+            self._heed()
             self._ensure_registered()
+            self._confirm()
             self.step()
         except StoreError as error:
             wait = self._outage.failed(error)
@@ -111,8 +185,11 @@ class Worker:
 
         Raises StoreError; nothing is lost then.
         """
+        self._tell_notes()
         outcomes, seconds = self._workload.collect()
         self._pace.observe(seconds)
+        if self._wear.counts(len(seconds)):
+            self.stop()
         surplus = self._surplus()
         room = self._room(settling=bool(outcomes))
         outcomes += [Outcome.handed_back(claim) for claim in surplus]
@@ -124,14 +201,33 @@ class Worker:
             self._workload.restore(outcomes)
             raise
 
+    def _tell_notes(self) -> None:
+        """What jobs say about themselves goes first: once a job is settled, its notes would be stale."""
+        if not (notes := self._workload.collect_notes()):
+            return
+        try:
+            stale = self._store.annotate(notes)
+        except StoreRefused as error:
+            logger.warning("What %d jobs said about themselves cannot be stored: %s", len(notes), error)
+        except StoreError:
+            self._workload.restore_notes(notes)
+            raise
+        else:
+            for id in stale:
+                logger.warning("What job %s said was too late: it was taken from this worker.", id)
+
     def _surplus(self) -> list[Claim]:
-        if self._stop_at is None and not self._workload.is_stuck(STUCK_AFTER):
-            return []
+        """Claims that have not started and are to go back."""
+        if self._is_claiming() and not self._workload.is_stuck(STUCK_AFTER):
+            return self._workload.withdraw(self._paused) if self._paused else []
         self._idle()  # What goes back is for others: the store would give it to this worker again.
         return self._workload.withdraw()
 
+    def _is_claiming(self) -> bool:
+        return self._stop_at is None and not self._quiet
+
     def _room(self, settling: bool) -> int:
-        if self._stop_at is not None or not (settling or time.monotonic() >= self._poll_at):
+        if not self._is_claiming() or not (settling or time.monotonic() >= self._poll_at):
             return 0
         # Without an outcome to report, an exchange for a few more claims is not worth its round trip.
         if self._workload.counts()[0] > self._workload.low and not settling:
@@ -144,16 +240,20 @@ class Worker:
             return 0
         waiting, running, _ = self._workload.counts()
         if self._workload.is_held_up(STUCK_AFTER):
-            return max(0, self._workload.slots - running - waiting)
-        return self._pace.room(waiting, running)
+            room = self._workload.slots - running - waiting
+        else:
+            room = self._pace.room(waiting, running)
+        return int(max(0, min(room, self._wear.left - running - waiting)))
 
     def _queues(self) -> list[str]:
         """The queues to claim from: looked up in the store where the selector has a wildcard."""
         if self._selector.has_wildcard and time.monotonic() >= self._look_at:
             self._waiting_queues = self._store.waiting()
-            self._look_at = time.monotonic() + self._poll_interval
+            self._look_at = time.monotonic() + self._look_interval
         self._turn += 1
         queues = self._selector.expand(self._waiting_queues, self._turn)
+        if self._own_queue in self._waiting_queues:
+            queues.insert(0, self._own_queue)
         if not queues:
             self._idle()
         return queues
@@ -223,6 +323,7 @@ class Worker:
 
     def _ensure_registered(self) -> None:
         if self._ref is None:
+            self._store.dedicate()
             self._ref = self._store.register_worker(self._info)
             self._info = replace(self._info, incarnation=self._info.incarnation + 1)
         if self._unsure:
@@ -243,8 +344,10 @@ class Worker:
     def _patience(self) -> float:
         """Seconds until the next step, if nothing happens before."""
         waiting, _, outcomes = self._workload.counts()
-        may_claim = self._stop_at is None and waiting <= self._workload.low and self._capacity()
-        waits = [self._poll_at - time.monotonic() if may_claim else self._poll_interval]
+        may_claim = self._is_claiming() and waiting <= self._workload.low and self._capacity()
+        waits = [self._longest_wait]
+        if may_claim:
+            waits.append(self._poll_at - time.monotonic())
         if outcomes:
             waits.append(FLUSH_WITHIN)
         if waiting:

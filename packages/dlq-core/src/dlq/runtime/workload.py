@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from dlq.job import Attempt, Claim, Outcome
+from dlq.context import Notebook
+from dlq.job import Attempt, Claim, Note, Outcome
+from dlq.runtime.notes import Notes
 
 __all__ = ["Assignment", "Workload"]
 
@@ -23,7 +25,7 @@ class Assignment:
 
 
 class Workload:
-    """Claims that wait for a slot, claims that run, and outcomes that the store has not taken yet.
+    """Claims that wait for a slot, claims that run, and what the store has not taken yet: outcomes and notes.
 
     Its locks may be taken again by the thread that holds them, since signal handlers call ``wake``.
     """
@@ -36,13 +38,18 @@ class Workload:
         self.low = 0
         self.on_startable: Callable[[], object] = lambda: None
         """Called, in any thread, when there may be something to take: for executors that must not block."""
+        self.is_stopping = False
+        """Whether the worker was told to stop: for tasks that ask."""
         self._lock = threading.RLock()
         self._startable = threading.Condition(self._lock)
         self._reportable = threading.Condition(self._lock)
         self._waiting: deque[Assignment] = deque()
         self._running: dict[tuple[UUID, int], Claim] = {}
         """By id and token: a job that was taken from this worker may be given to it again while it still runs."""
+        self._suspects = 0
+        """How many of those that run are suspects."""
         self._outcomes: list[Outcome] = []
+        self._notes = Notes()
         self._seconds: list[float] = []
         self._closed = False
         self._woken = False
@@ -67,6 +74,7 @@ class Workload:
                 return None
             assignment = self._waiting.popleft()
             self._running[assignment.claim.id, assignment.claim.token] = assignment.claim
+            self._suspects += assignment.claim.suspect
             self._moved_at = time.monotonic()
             return assignment
 
@@ -75,12 +83,13 @@ class Workload:
         # workers, it takes no other job with it, and is known.
         if not self._running:
             return True
-        return not self._waiting[0].claim.suspect and not self.runs_alone()
+        return not self._waiting[0].claim.suspect and not self._suspects
 
     def done(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
         """A claim has run, or could not; its outcome goes to the store."""
         with self._lock:
             del self._running[claim.id, claim.token]
+            self._suspects -= claim.suspect
             self._moved_at = time.monotonic()
             self._outcomes.append(outcome)
             self._seconds.append(seconds)
@@ -90,6 +99,13 @@ class Workload:
             if self._waiting:
                 self._startable.notify()
                 self.on_startable()
+
+    def noted(self, notebook: Notebook) -> None:
+        """A job has said something; it goes to the store before the job's outcome, and soon."""
+        with self._lock:
+            if self._notes.add(notebook):
+                # Not awake: the control thread only has to see until when it may wait.
+                self._reportable.notify()
 
     # --- The control thread ---
 
@@ -103,23 +119,51 @@ class Workload:
             self.on_startable()
 
     def collect(self) -> tuple[list[Outcome], list[float]]:
-        """The outcomes since the last call, and how long each of the jobs occupied its slot."""
+        """The outcomes since the last call, and how long each of the jobs occupied its slot.
+
+        The outcome of a job that has said something stays here until its note was collected.
+        """
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []
+            if any((outcome.id, outcome.token) in self._notes for outcome in outcomes):
+                self._outcomes = [o for o in outcomes if (o.id, o.token) in self._notes]
+                outcomes = [o for o in outcomes if (o.id, o.token) not in self._notes]
             seconds, self._seconds = self._seconds, []
             return outcomes, seconds
+
+    def collect_notes(self) -> list[Note]:
+        """What jobs have said and the store is to know now. Afterwards their outcomes may be collected."""
+        with self._lock:
+            return self._notes.collect(self._running.__contains__)
+
+    def restore_notes(self, notes: list[Note]) -> None:
+        """Notes that the store did not take: they are tried again, and their jobs' outcomes after them."""
+        with self._lock:
+            self._notes.restore(notes)
 
     def restore(self, outcomes: list[Outcome]) -> None:
         """Outcomes that the store did not take: they are tried again first."""
         with self._lock:
             self._outcomes[:0] = outcomes
 
-    def withdraw(self) -> list[Claim]:
-        """Take away the claims that have not started."""
+    def withdraw(self, queues: Collection[str] | None = None) -> list[Claim]:
+        """Take away the claims that have not started, of these queues or of all."""
         with self._lock:
-            claims = [assignment.claim for assignment in self._waiting]
-            self._waiting.clear()
-            return claims
+            withdrawn = [a.claim for a in self._waiting if queues is None or a.claim.queue in queues]
+            kept = [a for a in self._waiting if queues is not None and a.claim.queue not in queues]
+            self._waiting = deque(kept)
+            return withdrawn
+
+    def cancel(self, id: UUID, token: int, reason: str) -> bool:
+        """Settle a claim as cancelled if it has not started; returns whether that is so."""
+        with self._lock:
+            for assignment in self._waiting:
+                if (assignment.claim.id, assignment.claim.token) == (id, token):
+                    self._waiting.remove(assignment)
+                    self._outcomes.append(Outcome.cancelled(assignment.claim, reason))
+                    self.wake()
+                    return True
+        return False
 
     def held(self) -> set[tuple[UUID, int]]:
         """Every claim that this worker answers for: waiting, running, or with an outcome not yet taken."""
@@ -141,7 +185,7 @@ class Workload:
     def runs_alone(self) -> bool:
         """Whether a suspect runs: nothing else may start before it has ended."""
         with self._lock:
-            return any(claim.suspect for claim in self._running.values())
+            return self._suspects > 0
 
     def is_held_up(self, seconds: float) -> bool:
         """Whether long jobs run: nothing has moved for so long, and what came now might wait as long."""
@@ -152,7 +196,8 @@ class Workload:
         """Wait until there is something to report, or a wake-up, or the timeout."""
         with self._lock:
             if not self._woken:
-                self._reportable.wait(timeout)
+                notes = self._notes.wait()
+                self._reportable.wait(timeout if notes is None else min(timeout, notes))
             self._woken = False
 
     def wake(self) -> None:
