@@ -1,5 +1,5 @@
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -12,13 +12,15 @@ from dlq import (
     ConfigError,
     MemoryBackend,
     State,
+    TaskRefused,
     TaskResult,
     queue_backend,
     task,
 )
 from dlq.job import RunnerInfo, WorkerInfo
+from dlq.middleware import MiddlewareJob
 from dlq.signals import store_called
-from dlq.store import MemoryStore
+from dlq.store import JobFilter, MemoryStore
 
 from .stored import stored
 
@@ -128,6 +130,28 @@ def test_where_use_tz_is_off_times_mean_the_time_zone_of_the_site(
     assert memory.get_result(result.id).state is State.SCHEDULED
 
 
+def test_a_job_is_stored_with_its_expiry_and_its_metadata(memory: MemoryBackend) -> None:
+    result = send.using(expires_after=60, metadata={"tenant": "ann", "tags": []}).enqueue("ann")
+    [job] = stored(memory)
+    assert job.metadata == '{"tenant":"ann","tags":[]}'
+    assert job.expires_at == job.enqueued_at + timedelta(seconds=60) == result.expires_at
+    assert result.metadata == {"tenant": "ann", "tags": []}
+
+
+def test_a_job_without_expiry_and_metadata_has_none(memory: MemoryBackend) -> None:
+    result = send("ann")
+    [job] = stored(memory)
+    assert (job.expires_at, job.metadata) == (None, None)
+    assert (result.expires_at, result.metadata) == (None, {})
+
+
+def test_what_its_task_is_told_later_does_not_reach_a_job(memory: MemoryBackend) -> None:
+    metadata = {"tags": ["new"]}
+    changed = send.using(metadata=metadata)
+    metadata["tags"].append("later")
+    assert changed.enqueue("ann").metadata == {"tags": ["new"]}
+
+
 # --- Arguments ---
 
 
@@ -183,11 +207,32 @@ def test_many_run_in_the_order_in_which_they_were_given(memory: MemoryBackend) -
 
 
 def test_jobs_of_different_tasks_go_in_one_batch(memory: MemoryBackend) -> None:
-    results = memory.enqueue_many(
+    results = memory.enqueue_all(
         [(echo, (1,), {}), (send, (), {"to": "ann"}), (declared_with_django, ("bob",), {})]
     )
     assert [result.task for result in results] == [echo, send, declared_with_django]
     assert len(stored(memory)) == 3
+
+
+def test_a_task_of_another_backend_is_taken_too_and_its_result_is_read_here(
+    settings: Settings, memory: MemoryBackend
+) -> None:
+    settings.TASKS = {"default": MEMORY, "other": MEMORY}
+    other = queue_backend("other")
+    [result] = other.enqueue_all([(send, ("ann",), {})])
+    assert (result.backend, result.task) == ("other", send.using(backend="other"))
+    result.refresh()
+    assert result == other.get_result(result.id)
+    assert stored(memory) == []
+
+
+def test_a_task_of_another_backend_whose_queue_is_not_taken_here_is_refused(
+    settings: Settings, memory: MemoryBackend
+) -> None:
+    settings.TASKS = {"default": MEMORY, "other": MEMORY | {"QUEUES": ["default"]}}
+    with pytest.raises(TaskRefused, match=r"Queue 'email' is not valid for backend.*backend 'other'"):
+        queue_backend("other").enqueue_all([(echo, (), {}), (send, ("ann",), {})])
+    assert list(queue_backend("other").inspector.jobs(JobFilter(), limit=1)) == []
 
 
 def test_nothing_of_nothing_is_nothing(memory: MemoryBackend) -> None:
@@ -196,7 +241,7 @@ def test_nothing_of_nothing_is_nothing(memory: MemoryBackend) -> None:
 
 
 def test_coroutines_enqueue_many_too(memory: MemoryBackend) -> None:
-    results = async_to_sync(memory.aenqueue_many)([(echo, (n,), {}) for n in range(3)])
+    results = async_to_sync(memory.aenqueue_all)([(echo, (n,), {}) for n in range(3)])
     assert memory.get_results([result.id for result in results]) == results
 
 
@@ -223,6 +268,47 @@ def test_receivers_find_the_job_in_the_store(memory: MemoryBackend) -> None:
     finally:
         task_enqueued.disconnect(look)
     assert found == [True]
+
+
+# --- Middleware ---
+
+
+class Watching:
+    """Remembers the jobs that were stored."""
+
+    seen: ClassVar[list[tuple[MiddlewareJob, str, bool]]] = []
+
+    def process_enqueue(self, job: MiddlewareJob, queue: str) -> None:
+        is_stored = bool(queue_backend().get_results([job.id]))
+        self.seen.append((job, queue, is_stored))
+
+
+@pytest.fixture
+def watching(settings: Settings) -> list[tuple[MiddlewareJob, str, bool]]:
+    Watching.seen.clear()
+    settings.DLQ_MIDDLEWARE = [f"{__name__}.Watching"]
+    return Watching.seen
+
+
+def test_middleware_is_told_of_each_job_once_it_is_stored(
+    memory: MemoryBackend, watching: list[tuple[MiddlewareJob, str, bool]]
+) -> None:
+    results = memory.enqueue_all([(send, ("ann",), {}), (echo, (), {"n": 1})])
+    assert [(job.id, job.path, list(job.args), job.kwargs, queue) for job, queue, _ in watching] == [
+        (results[0].id, send.module_path, ["ann"], {}, "email"),
+        (results[1].id, echo.module_path, [], {"n": 1}, "default"),
+    ]
+    assert all(is_stored for *_, is_stored in watching)
+    assert watching[0][0].created_time == results[0].enqueued_at
+
+
+def test_middleware_that_cannot_be_built_is_named_before_anything_is_stored(
+    settings: Settings, memory: MemoryBackend
+) -> None:
+    settings.DLQ_MIDDLEWARE = ["no.such.Middleware"]
+    with pytest.raises(ConfigError, match=r"DLQ_MIDDLEWARE names 'no\.such\.Middleware'"):
+        echo()
+    assert stored(memory) == []
 
 
 # --- Results ---

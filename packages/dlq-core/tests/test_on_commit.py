@@ -1,7 +1,9 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.tasks import task_backends
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.test import TestCase, override_settings
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
@@ -11,8 +13,11 @@ from dlq import (
     MemoryBackend,
     PayloadError,
     TaskResult,
+    on_commit,
     task,
 )
+from dlq.enqueueing import enqueue_on_commit
+from dlq.store import MemoryStore
 
 from .stored import stored
 
@@ -98,7 +103,7 @@ class TestInATransaction:
 
     def test_of_many_some_may_wait_and_some_not(self, memory: MemoryBackend) -> None:
         with transaction.atomic():
-            waits, goes = memory.enqueue_many([(echo, (1,), {}), (send_now, ("ann",), {})])
+            waits, goes = memory.enqueue_all([(echo, (1,), {}), (send_now, ("ann",), {})])
             assert [str(job.id) for job in stored(memory)] == [goes.id]
         assert memory.get_results([waits.id, goes.id]) == [waits, goes]
 
@@ -107,7 +112,7 @@ class TestInATransaction:
         self, memory: MemoryBackend
     ) -> None:
         with transaction.atomic(), pytest.raises(EnqueueError):
-            memory.enqueue_many([(echo, (1,), {}), (send_now, ("StoreRefused",), {})])
+            memory.enqueue_all([(echo, (1,), {}), (send_now, ("StoreRefused",), {})])
         assert stored(memory) == []
 
     @pytest.mark.usefixtures("refusing")
@@ -129,6 +134,13 @@ class TestUnderTestCase(TestCase):
         assert len(callbacks) == 1
         assert echo.get_result(result.id) == result
 
+    def test_a_job_whose_callback_was_run_does_not_wait_for_the_commit_any_more(self) -> None:
+        with self.captureOnCommitCallbacks() as callbacks:
+            result = echo(1)
+        assert on_commit.waiting_ids() == {result.id}
+        callbacks[0]()
+        assert on_commit.waiting_ids() == frozenset()
+
     def test_a_batch_is_one_callback(self) -> None:
         with self.captureOnCommitCallbacks() as callbacks:
             results = echo.enqueue_many([((n,), {}) for n in range(10)])
@@ -148,3 +160,85 @@ def test_the_fixture_of_pytest_django_sends_jobs_too(
     with django_capture_on_commit_callbacks(execute=True):
         echo(1)
     assert len(stored(memory)) == 1
+
+
+# --- enqueue_on_commit() ---
+
+
+class JoiningStore(MemoryStore):
+    """A store that says that its jobs are part of the transactions of ``default``."""
+
+    database = "default"
+
+
+@pytest.fixture
+def joining(memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
+    monkeypatch.setitem(memory.stores, "default", JoiningStore())
+    return memory
+
+
+@pytest.mark.django_db(transaction=True)
+class TestEnqueueOnCommit:
+    def test_a_job_waits_for_the_commit_where_it_could_be_part_of_the_transaction(
+        self, joining: MemoryBackend
+    ) -> None:
+        with transaction.atomic():
+            joined = echo("joins")
+            waits = enqueue_on_commit(echo, "waits", key=1)
+            assert [str(job.id) for job in stored(joining)] == [joined.id]
+            with pytest.raises(TaskResultDoesNotExist, match=f"The job {waits.id} is sent when the open"):
+                waits.refresh()
+        assert joining.get_result(waits.id) == waits
+        assert (waits.args, waits.kwargs) == (["waits"], {"key": 1})
+
+    def test_a_job_waits_although_its_task_would_not(self, memory: MemoryBackend) -> None:
+        with transaction.atomic():
+            enqueue_on_commit(send_now, "ann")
+            assert stored(memory) == []
+        assert len(stored(memory)) == 1
+
+    def test_a_rollback_sends_nothing(self, joining: MemoryBackend) -> None:
+        with transaction.atomic():
+            enqueue_on_commit(echo)
+            transaction.set_rollback(True)
+        assert stored(joining) == []
+
+    def test_outside_a_transaction_a_job_is_sent_at_once(self, joining: MemoryBackend) -> None:
+        result = enqueue_on_commit(echo, 1)
+        assert joining.get_result(result.id) == result
+
+    def test_a_refusal_is_raised_at_once(self) -> None:
+        with transaction.atomic(), pytest.raises(PayloadError):
+            enqueue_on_commit(echo, {1})
+
+    def test_a_backend_of_django_s_own_gets_the_job_at_once(self, settings: Settings) -> None:
+        settings.TASKS = {"default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}}
+        with transaction.atomic():
+            enqueue_on_commit(echo, 1)
+            assert len(task_backends["default"].results) == 1
+
+
+DATABASES = ["default", "other", "third"]
+
+
+@pytest.mark.parametrize(
+    ("opened", "preferred", "waited_for"),
+    [
+        ([], None, None),
+        ([], "default", None),
+        (["default"], None, "default"),
+        (["other", "default"], None, "default"),
+        (["other", "default"], "other", "other"),
+        (["default"], "other", "default"),
+        (["other", "third"], "default", "other"),
+        (["third"], None, "third"),
+    ],
+)
+def test_the_transaction_of_the_store_is_preferred_to_that_of_default_and_that_to_any_other(
+    monkeypatch: pytest.MonkeyPatch, opened: list[str], preferred: str | None, waited_for: str | None
+) -> None:
+    def connections(initialized_only: bool) -> list[SimpleNamespace]:
+        return [SimpleNamespace(alias=alias, in_atomic_block=alias in opened) for alias in DATABASES]
+
+    monkeypatch.setattr(on_commit, "connections", SimpleNamespace(all=connections))
+    assert on_commit.open_transaction(preferred) == waited_for

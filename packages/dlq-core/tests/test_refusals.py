@@ -241,7 +241,7 @@ def test_none_of_many_is_stored_when_one_is_refused(
     with pytest.raises(PayloadError):
         echo.enqueue_many([((1,), {}), (({2},), {}), ((3,), {})])
     with pytest.raises(TaskRefused):
-        memory.enqueue_many([(echo, (), {}), (first_twin, (), {})])
+        memory.enqueue_all([(echo, (), {}), (first_twin, (), {})])
     assert (stored(memory), sent) == ([], [])
 
 

@@ -1,7 +1,7 @@
 import dataclasses
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,21 @@ from django.tasks.base import TaskError
 from django.tasks.exceptions import TaskResultDoesNotExist, TaskResultMismatch
 from pytest_django import Settings
 
-from dlq import Attempt, Counted, Exponential, Failure, MemoryBackend, State, TaskResult, UnknownTask, task
-from dlq.job import Claim, JobRecord, Outcome, RunnerInfo, WorkerInfo, WorkerRef, new_job_id
+from dlq import (
+    Attempt,
+    Counted,
+    Exponential,
+    Failure,
+    MemoryBackend,
+    State,
+    TaskResult,
+    UnknownTask,
+    queue_backend,
+    task,
+)
+from dlq.errors import JobNotFinished
+from dlq.ids import new_job_id
+from dlq.job import Claim, JobRecord, Note, Outcome, RunnerInfo, WorkerInfo, WorkerRef
 from dlq.result import load_task, result_of
 
 pytestmark = pytest.mark.usefixtures("memory")
@@ -219,6 +232,11 @@ CHANGES: list[dict[str, Any]] = [
     {"backoff": Exponential(factor=3)},
     {"max_attempts": 1},
     {"max_attempts": 9},
+    {"expires_after": 60},
+    {"expires_after": timedelta(milliseconds=1)},
+    {"metadata": {"tenant": "ann", "tags": []}},
+    {"result_ttl": 0},
+    {"sigkill_on_stop": True, "atomic": True},
     {"queue": "slow", "priority": 3, "timeout": 0.5, "backoff": 5, "max_attempts": 4},
 ]
 
@@ -402,6 +420,166 @@ def test_every_field_but_what_identifies_the_job_is_refreshed(
     fresh = memory.get_result(result.id)
     for field in dataclasses.fields(TaskResult):
         assert getattr(result, field.name) == getattr(fresh, field.name)
+
+
+SAID = Note(
+    id=new_job_id(), token=1, progress=0.5, message="half of it", metadata='{"step":2}', lines=["one", "two"]
+)
+
+
+def test_what_a_running_job_says_is_read_and_survives_a_refresh(
+    memory: MemoryBackend, worker: WorkerRef
+) -> None:
+    result = add.using(metadata={"step": 1}, expires_after=60).enqueue(1)
+    claimed = claim(memory, worker)
+    memory.store.annotate([dataclasses.replace(SAID, id=claimed.id, token=claimed.token)])
+    memory.store.cancel([claimed.id], "no longer needed")
+    assert (result.metadata, result.progress, result.message, result.log) == ({"step": 1}, None, None, ())
+    result.refresh()
+    assert (result.metadata, result.progress, result.message) == ({"step": 2}, 0.5, "half of it")
+    assert (list(result.log), result.reason) == (["one", "two"], "no longer needed")
+    assert result.enqueued_at is not None
+    assert result.expires_at == result.enqueued_at + timedelta(seconds=60)
+
+
+def test_a_finished_job_says_until_when_it_is_kept(memory: MemoryBackend, worker: WorkerRef) -> None:
+    result = add(1)
+    outcome = dataclasses.replace(Outcome.succeeded(claim(memory, worker), "1", 0.0), keep_for=60.0)
+    memory.store.exchange(worker, [outcome], [], 0)
+    assert result.keep_until is None
+    result.refresh()
+    assert result.finished_at is not None
+    assert result.keep_until == result.finished_at + timedelta(seconds=60)
+
+
+def test_a_result_is_refreshed_from_the_backend_that_has_its_job(
+    settings: Settings, memory: MemoryBackend
+) -> None:
+    settings.TASKS |= {"other": {"BACKEND": "dlq.MemoryBackend"}}
+    [result] = queue_backend("other").enqueue_all([(add, (1,), {})])
+    result.refresh()
+    async_to_sync(result.arefresh)()
+    assert result.backend == "other"
+
+
+# --- wait() ---
+
+
+def never(seconds: float) -> None:
+    raise AssertionError("There was nothing to wait for.")
+
+
+def settled(memory: MemoryBackend, worker: WorkerRef, settle: Callable[[Claim], Outcome]) -> None:
+    memory.store.exchange(worker, [settle(claim(memory, worker))], [], 0)
+
+
+def waited(result: TaskResult[..., Any], timeout: float | None, pause: Callable[[float], object]) -> Any:
+    return result.wait(timeout, pause=pause)
+
+
+def awaited(result: TaskResult[..., Any], timeout: float | None, pause: Callable[[float], object]) -> Any:
+    async def apause(seconds: float) -> None:
+        pause(seconds)
+
+    return async_to_sync(result.await_finished)(timeout, pause=apause)
+
+
+both = pytest.mark.parametrize("wait", [waited, awaited])
+type Wait = Callable[[TaskResult[..., Any], float | None, Callable[[float], object]], Any]
+
+
+@both
+def test_waiting_returns_what_the_task_returned(memory: MemoryBackend, worker: WorkerRef, wait: Wait) -> None:
+    result = add(1, b=2)
+    steps: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: settled(memory, worker, lambda job: Outcome.succeeded(job, "3", 0.0)),
+    ]
+    pauses: list[float] = []
+
+    def work(seconds: float) -> None:
+        pauses.append(seconds)
+        steps.pop(0)()
+
+    assert wait(result, None, work) == 3
+    assert (pauses, steps) == ([0.05, pytest.approx(0.075)], [])
+    assert result.state is State.SUCCEEDED
+
+
+@both
+def test_waiting_for_a_job_that_has_finished_asks_the_store_nothing(
+    memory: MemoryBackend, worker: WorkerRef, wait: Wait
+) -> None:
+    result = add(1)
+    settled(memory, worker, lambda job: Outcome.succeeded(job, "null", 0.0))
+    result.refresh()
+    memory.store.prune(State.SUCCEEDED, older_than=0, limit=10)
+    assert wait(result, 0, never) is None
+
+
+@both
+def test_waiting_finds_a_job_that_has_finished_in_the_meantime_without_a_pause(
+    memory: MemoryBackend, worker: WorkerRef, wait: Wait
+) -> None:
+    result = add(1)
+    settled(memory, worker, lambda job: Outcome.succeeded(job, "1", 0.0))
+    assert wait(result, 0, never) == 1
+
+
+FAILURE = Failure(exception="shop.Broken", traceback="shop.Broken\n")
+
+
+@both
+@pytest.mark.parametrize(
+    ("settle", "says"),
+    [
+        (lambda job: Outcome.failed(job, FAILURE), "Task failed: the job {id} ended with shop.Broken"),
+        (lambda job: Outcome.cancelled(job, "too late"), "Task failed: the job {id} was cancelled: too late"),
+    ],
+)
+def test_waiting_for_a_job_that_did_not_succeed_raises_and_says_what_became_of_it(
+    memory: MemoryBackend,
+    worker: WorkerRef,
+    wait: Wait,
+    settle: Callable[[Claim], Outcome],
+    says: str,
+) -> None:
+    result = add(1)
+    settled(memory, worker, settle)
+    with pytest.raises(ValueError, match=says.format(id=result.id)):
+        wait(result, None, never)
+
+
+@both
+def test_waiting_ends_when_its_time_is_over_and_the_job_goes_on(memory: MemoryBackend, wait: Wait) -> None:
+    result = add(1)
+    with pytest.raises(
+        JobNotFinished, match=f"The job {result.id} is still ready: .* within 0 s, and goes on"
+    ):
+        wait(result, 0, never)
+    assert isinstance(JobNotFinished(), TimeoutError)
+    assert memory.get_result(result.id).state is State.READY
+
+
+@both
+def test_waiting_for_a_job_that_is_tried_again_waits_for_its_last_attempt(
+    memory: MemoryBackend, worker: WorkerRef, wait: Wait
+) -> None:
+    result = careful()
+    steps: list[Callable[[Claim], Outcome]] = [
+        lambda job: Outcome.retry(job, FAILURE, delay=0),
+        lambda job: Outcome.succeeded(job, "4", 0.0),
+    ]
+    assert wait(result, None, lambda seconds: settled(memory, worker, steps.pop(0))) == 4
+
+
+@both
+def test_waiting_for_a_job_that_is_gone_says_so(memory: MemoryBackend, worker: WorkerRef, wait: Wait) -> None:
+    result = add(1)
+    settled(memory, worker, lambda job: Outcome.succeeded(job, "1", 0.0))
+    memory.store.prune(State.SUCCEEDED, older_than=0, limit=10)
+    with pytest.raises(TaskResultDoesNotExist, match="its retention is over"):
+        wait(result, None, never)
 
 
 # --- Results as values ---

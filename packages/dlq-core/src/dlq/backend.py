@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
-from functools import cached_property
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cached_property, partial
 from typing import Any, ClassVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core import checks
-from django.db import connections, transaction
+from django.db import transaction
 from django.tasks import task_backends
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.base import Task as DjangoTask
@@ -22,9 +23,12 @@ from django.utils import timezone
 from dlq import payload
 from dlq.conf import BackendOptions
 from dlq.errors import ConfigError, EnqueueError, StoreError, TaskRefused, UnknownTask
-from dlq.job import NewJob, new_job_id
+from dlq.ids import new_job_id
+from dlq.job import NewJob
+from dlq.middleware import MiddlewareJob, chain
+from dlq.on_commit import SendOnCommit, open_transaction, why_missing
 from dlq.result import TaskResult, imported_task, result_of
-from dlq.selectors import QUEUE_NAMES, is_queue_name
+from dlq.selectors import QUEUE_NAMES, broadcast_queue, is_queue_name
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -39,6 +43,10 @@ LONGEST_PATH = 255
 
 type Call = tuple[DjangoTask[..., Any], Sequence[Any], Mapping[str, Any]]
 """A task with the positional and keyword arguments of one job."""
+
+
+type Prepared = tuple[NewJob, TaskResult[..., Any]]
+"""A job that is ready to be stored, and what its caller gets."""
 
 
 class QueueBackend(BaseTaskBackend):
@@ -110,36 +118,64 @@ class QueueBackend(BaseTaskBackend):
     def enqueue(  # type: ignore[override]  # what comes back is more than the stubs promise, and less generic
         self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> TaskResult[..., Any]:
-        """Enqueue one job. See ``enqueue_many``."""
-        return self.enqueue_many([(task, args, kwargs)])[0]
+        """Enqueue one job. See ``enqueue_all``."""
+        return self.enqueue_all([(task, args, kwargs)])[0]
 
-    def enqueue_many(self, calls: Iterable[Call]) -> list[TaskResult[..., Any]]:
-        """Enqueue jobs, all of them or none; returns their results in the same order.
+    def enqueue_all(self, calls: Iterable[Call]) -> list[TaskResult[..., Any]]:
+        """Enqueue jobs of any tasks, all of them or none; returns their results in the same order.
 
         On the database that holds the jobs, they are part of the caller's open transaction. Inside a
         transaction elsewhere they are sent when it commits, unless ``enqueue_on_commit`` says otherwise;
-        their ids are known at once.
+        their ids are known at once. They go to this backend, whatever backend their tasks name.
 
         Raises EnqueueError; nothing is stored then.
         """
         prepared = [self._prepare(*call) for call in calls]
-        batches = self._by_transaction(prepared)
-        # First: when the store refuses these, the others must not be sent either.
-        if now := batches.pop(None, None):
-            self._send(now)
-        for using, batch in batches.items():
-            transaction.on_commit(_SendOnCommit(self, batch), using=using)
+        self._dispatch(self._by_transaction(prepared))
         return [result for _, result in prepared]
 
-    async def aenqueue_many(self, calls: Iterable[Call]) -> list[TaskResult[..., Any]]:
-        """``enqueue_many`` for coroutines."""
-        return await sync_to_async(self.enqueue_many, thread_sensitive=True)(calls)
+    async def aenqueue_all(self, calls: Iterable[Call]) -> list[TaskResult[..., Any]]:
+        """``enqueue_all`` for coroutines."""
+        return await sync_to_async(self.enqueue_all, thread_sensitive=True)(calls)
+
+    def enqueue_for_runners(
+        self,
+        task: DjangoTask[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        runners: Sequence[str],
+    ) -> list[TaskResult[..., Any]]:
+        """Enqueue a job for each of these runners, which that runner alone will run. See ``dlq.broadcast``.
+
+        Raises EnqueueError; nothing is stored then.
+        """
+        prepared = [self._prepare(task, args, kwargs) for _ in runners]
+        addressed = [
+            (replace(job, queue=broadcast_queue(runner)), result)
+            for runner, (job, result) in zip(runners, prepared, strict=True)
+        ]
+        self._dispatch(self._by_transaction(addressed))
+        return [result for _, result in addressed]
+
+    def enqueue_on_commit(
+        self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> TaskResult[..., Any]:
+        """Enqueue one job when the open transaction commits, also where the job could be part of it.
+
+        Raises EnqueueError; the commit raises it when the store refuses the job.
+        """
+        prepared = self._prepare(task, args, kwargs)
+        self._dispatch({open_transaction(self.store.database): [prepared]})
+        return prepared[1]
 
     def _prepare(
         self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> _Prepared:
+    ) -> Prepared:
         self._refuse_invalid(task)
+        if task.backend != self.alias:
+            task = task.using(backend=self.alias)  # So that its result is looked for here.
         declared = _declared(task)
+        metadata = task.metadata if isinstance(task, Task) else None
         text, args, kwargs = payload.encode(args, kwargs, limit=self.config.max_payload)
         job = NewJob(
             id=new_job_id(),
@@ -151,6 +187,8 @@ class QueueBackend(BaseTaskBackend):
             max_attempts=(task.max_attempts if isinstance(task, Task) else None) or 1,
             max_interruptions=self.config.max_interruptions,
             overrides=overrides_of(task, declared),
+            expires_after=task.expires_after if isinstance(task, Task) else None,
+            metadata=None if metadata is None else payload.encode_value(metadata),
         )
         result: TaskResult[..., Any] = TaskResult(
             task=task,
@@ -165,6 +203,7 @@ class QueueBackend(BaseTaskBackend):
             backend=self.alias,
             errors=[],
             worker_ids=[],
+            metadata=payload.decode_value(job.metadata) or {},
         )
         return job, result
 
@@ -178,36 +217,50 @@ class QueueBackend(BaseTaskBackend):
         if len(task.module_path) > LONGEST_PATH:
             raise TaskRefused(f"The path {task.module_path!r} is longer than {LONGEST_PATH} characters.")
 
-    def _by_transaction(self, prepared: list[_Prepared]) -> dict[str | None, list[_Prepared]]:
+    def _by_transaction(self, prepared: list[Prepared]) -> dict[str | None, list[Prepared]]:
         """Which jobs wait for the commit on which database; None for those that are sent now."""
-        open_elsewhere = self._open_transaction()
-        batches: dict[str | None, list[_Prepared]] = {}
+        database = open_transaction(self.store.database)
+        elsewhere = None if database == self.store.database else database
+        batches: dict[str | None, list[Prepared]] = {}
         for job, result in prepared:
             waits = result.task.enqueue_on_commit if isinstance(result.task, Task) else None
             if waits is None:
                 waits = self.config.enqueue_on_commit
-            batches.setdefault(open_elsewhere if waits else None, []).append((job, result))
+            batches.setdefault(elsewhere if waits else None, []).append((job, result))
         return batches
 
-    def _open_transaction(self) -> str | None:
-        """The database whose open transaction an enqueue should wait for; None when there is none to wait for."""
-        opened = [c.alias for c in connections.all(initialized_only=True) if c.in_atomic_block]
-        if not opened or self.store.database in opened:
-            return None
-        return "default" if "default" in opened else opened[0]
+    def _dispatch(self, batches: dict[str | None, list[Prepared]]) -> None:
+        chain()  # So that middleware that cannot be built is found before a job is stored.
+        # First: when the store refuses these, the others must not be sent either.
+        if now := batches.pop(None, None):
+            self._send(now)
+        for database, batch in batches.items():
+            results = [result for _, result in batch]
+            transaction.on_commit(SendOnCommit(partial(self._send, batch), results), using=database)
 
-    def _send(self, batch: list[_Prepared]) -> None:
+    def _send(self, batch: list[Prepared]) -> None:
+        self._announce(batch, self._hand_over([job for job, _ in batch]))
+
+    def _hand_over(self, jobs: list[NewJob]) -> datetime:
+        """Give jobs to the store; returns when that was, by its clock."""
         try:
-            enqueued_at = self.store.enqueue([job for job, _ in batch])
+            return self.store.enqueue(jobs)
         except StoreError as error:
             raise EnqueueError(f"Nothing was enqueued: {error}") from error
+
+    def _announce(self, batch: list[Prepared], enqueued_at: datetime) -> None:
+        """Complete the results of jobs that the store has taken, and tell those who listen."""
         for job, result in batch:
-            state = (
-                State.SCHEDULED if job.run_after is not None and job.run_after > enqueued_at else State.READY
-            )
+            later = job.run_after is not None and job.run_after > enqueued_at
             object.__setattr__(result, "enqueued_at", enqueued_at)
-            object.__setattr__(result, "state", state)
+            object.__setattr__(result, "state", State.SCHEDULED if later else State.READY)
+            if job.expires_after is not None:
+                expires_at = enqueued_at + timedelta(seconds=job.expires_after)
+                object.__setattr__(result, "expires_at", expires_at)
             task_enqueued.send(type(self), task_result=result)
+            if middleware := chain():
+                created = MiddlewareJob(result.id, result.task, result.args, result.kwargs, enqueued_at)
+                middleware.enqueued(created, job.queue)
 
     # --- Results ---
 
@@ -218,7 +271,7 @@ class QueueBackend(BaseTaskBackend):
         """
         found = self.get_results([result_id])
         if not found:
-            raise TaskResultDoesNotExist(_why_missing(result_id))
+            raise TaskResultDoesNotExist(why_missing(result_id))
         return found[0]
 
     def get_results(self, result_ids: Collection[str]) -> list[TaskResult[..., Any]]:
@@ -248,31 +301,6 @@ def queue_backend(alias: str = "default") -> QueueBackend:
     if not isinstance(backend, QueueBackend):
         raise ConfigError(f"TASKS[{alias!r}] is a {type(backend).__qualname__}, not a backend of DLQ.")
     return backend
-
-
-type _Prepared = tuple[NewJob, TaskResult[..., Any]]
-
-
-class _SendOnCommit:
-    """Sends jobs when a transaction commits; until then, the one place that knows their ids."""
-
-    def __init__(self, backend: QueueBackend, batch: list[_Prepared]) -> None:
-        self._backend = backend
-        self._batch = batch
-        self.ids = {result.id for _, result in batch}
-
-    def __call__(self) -> None:
-        self._backend._send(self._batch)
-
-
-def _why_missing(result_id: str) -> str:
-    for connection in connections.all(initialized_only=True):
-        for _, hook, *_ in connection.run_on_commit:
-            if isinstance(hook, _SendOnCommit) and result_id in hook.ids:
-                return (
-                    f"The job {result_id} is sent when the open transaction on {connection.alias!r} commits."
-                )
-    return f"There is no job {result_id}: it never existed, was rolled back, or its retention is over."
 
 
 def _parse_id(result_id: str) -> UUID | None:
@@ -314,9 +342,12 @@ _memory_stores: dict[str, MemoryStore] = {}
 class MemoryBackend(QueueBackend):
     """Jobs in the memory of this process, for tests: nothing survives it, and no other process sees them."""
 
+    stores: ClassVar[dict[str, MemoryStore]] = _memory_stores
+    """The stores of this class by alias."""
+
     def make_store(self) -> MemoryStore:
         """The store of this alias, shared by the threads of the process."""
-        return _memory_stores.setdefault(self.alias, MemoryStore(self.alias))
+        return self.stores.setdefault(self.alias, MemoryStore(self.alias))
 
     def make_inspector(self) -> MemoryInspector:
         """Reads the same store."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
+from django.tasks import task_backends
 from django.tasks.base import Task as DjangoTask
 from django.tasks.base import TaskError
 from django.tasks.base import TaskResult as DjangoTaskResult
 from django.utils.module_loading import import_string
 
 from dlq import payload
-from dlq.errors import UnknownTask
+from dlq.errors import JobNotFinished, UnknownTask
 from dlq.job import Attempt, Claim, Counted, JobRecord
 from dlq.states import State
 from dlq.task import Task, read_overrides
+from dlq.waiting import pauses
 
 __all__ = ["TaskResult", "load_task", "result_of"]
 
@@ -40,6 +45,20 @@ class TaskResult(_Base[P, R]):  # type: ignore[misc]  # the stubs do not know th
     """How often a worker was lost while the job ran."""
     history: Sequence[Attempt] = field(default=(), compare=False)
     """Every attempt that raised or was interrupted, oldest first."""
+    reason: str | None = None
+    """Why the job was cancelled, or, while it runs, why it is to be."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the job was enqueued with, or its task has put in its place since."""
+    progress: float | None = None
+    """How far the task has come, from 0 to 1, as it has said."""
+    message: str | None = None
+    """What the task does, or did last, as it has said."""
+    log: Sequence[str] = field(default=(), compare=False)
+    """Lines that the task has left, oldest first; the oldest go when there are too many."""
+    expires_at: datetime | None = None
+    """When the job fails as ``Expired`` unless it has started."""
+    keep_until: datetime | None = None
+    """Until when the finished job is kept; None for as long as the backend's retention says."""
 
     def __post_init__(self) -> None:
         """Arguments come from JSON already: there is nothing to normalise."""
@@ -49,11 +68,61 @@ class TaskResult(_Base[P, R]):  # type: ignore[misc]  # the stubs do not know th
 
         Raises TaskResultDoesNotExist when it is gone.
         """
-        self._take_over(self.task.get_backend().get_result(self.id))
+        self._take_over(task_backends[self.backend].get_result(self.id))
 
     async def arefresh(self) -> None:
         """``refresh()`` for coroutines."""
-        self._take_over(await self.task.get_backend().aget_result(self.id))
+        self._take_over(await task_backends[self.backend].aget_result(self.id))
+
+    def wait(self, timeout: float | None = None, *, pause: Callable[[float], object] = time.sleep) -> R:
+        """Wait until the job has finished, and return what its task returned.
+
+        The store is asked again and again, after ``pause`` for a time that grows from 0.05 to 1 s. A job whose
+        transaction is still open never finishes: wait after the commit.
+
+        Raises JobNotFinished when that takes longer than ``timeout`` seconds (None is for ever), ValueError when
+        the job failed or was cancelled, TaskResultDoesNotExist when it is gone or not sent yet.
+        """
+        if not self.is_finished:
+            self.refresh()
+        for seconds in pauses(timeout):
+            if self.is_finished:
+                break
+            pause(seconds)
+            self.refresh()
+        return self._outcome(timeout)
+
+    async def await_finished(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109  # as wait() has it
+        *,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> R:
+        """``wait`` for coroutines."""
+        if not self.is_finished:
+            await self.arefresh()
+        for seconds in pauses(timeout):
+            if self.is_finished:
+                break
+            await pause(seconds)
+            await self.arefresh()
+        return self._outcome(timeout)
+
+    def _outcome(self, timeout: float | None) -> R:
+        """What the task returned."""
+        if not self.is_finished:
+            raise JobNotFinished(
+                f"The job {self.id} is still {self.state.label}: it has not finished within {timeout} s, and goes on."
+            )
+        if self.state is State.CANCELLED:
+            raise ValueError(
+                f"Task failed: the job {self.id} was cancelled: {self.reason or 'no reason given'}"
+            )
+        if self.state is State.FAILED:
+            last = self.errors[-1].exception_class_path if self.errors else "no error"
+            raise ValueError(f"Task failed: the job {self.id} ended with {last}")
+        value: R = self.return_value
+        return value
 
     def _take_over(self, fresh: Any) -> None:
         for name in _REFRESHED:
@@ -72,6 +141,13 @@ _REFRESHED = (
     "state",
     "interruptions",
     "history",
+    "reason",
+    "metadata",
+    "progress",
+    "message",
+    "log",
+    "expires_at",
+    "keep_until",
 )
 
 
@@ -97,6 +173,13 @@ def result_of(record: JobRecord, backend: str) -> TaskResult[..., Any]:
         state=record.state,
         interruptions=record.interruptions,
         history=record.history,
+        reason=record.reason,
+        metadata=payload.decode_value(record.metadata) or {},
+        progress=record.progress,
+        message=record.message,
+        log=record.log,
+        expires_at=record.expires_at,
+        keep_until=record.keep_until,
     )
     object.__setattr__(result, "_return_value", payload.decode_value(record.result))
     return result
@@ -135,6 +218,9 @@ def load_task(job: JobRecord | Claim, backend: str) -> DjangoTask[..., Any]:
         options["max_attempts"] = (
             None if job.max_attempts == 1 and not task.max_attempts else job.max_attempts
         )
+        options["metadata"] = payload.decode_value(job.metadata)
+        if job.expires_at is not None:
+            options["expires_after"] = (job.expires_at - job.enqueued_at).total_seconds()
         options |= read_overrides(job.overrides)
     changes = {name: value for name, value in options.items() if getattr(task, name) != value}
     return _changed(task, **changes) if changes else task

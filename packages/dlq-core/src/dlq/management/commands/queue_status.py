@@ -3,72 +3,69 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, TextIO
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from dlq.backend import queue_backend
 from dlq.errors import StoreError
-from dlq.management.arguments import add_backend_argument, chosen_aliases
-from dlq.management.command import QueueCommand
-from dlq.states import State
-from dlq.store import Inspector
+from dlq.management.arguments import chosen_aliases
+from dlq.management.operators import OperatorCommand, dedicated
+from dlq.management.status import Status, as_json, as_lines, read_status
 
 
-class Command(QueueCommand):
-    """Shows queues and runners."""
+class Command(OperatorCommand):
+    """Shows queues, runners and workers, and what runs."""
 
-    help = "Show how many jobs are in which state, and which runners and workers are alive."
+    help = (
+        "Show how many jobs are in which state, which runners and workers are alive, and what they run: live in a "
+        "terminal where rich is installed (pip install 'dlq-core[cli]'), else once."
+    )
+    backend_help = "show only this backend"
 
     def add_arguments(self, parser: CommandParser) -> None:
         """See ``help``."""
-        add_backend_argument(parser, "show only this backend")
+        super().add_arguments(parser)
         parser.add_argument("--json", action="store_true", help="print one JSON document")
+        parser.add_argument("--once", action="store_true", help="print plain lines, once, also in a terminal")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Read, and print."""
-        try:
-            status = {
-                alias: _status(queue_backend(alias).inspector) for alias in chosen_aliases(options["backend"])
-            }
-        except StoreError as error:
-            raise CommandError(str(error)) from None
+        aliases = chosen_aliases(options["backend"])
+        watch = None if options["json"] or options["once"] else _live_view(self.out)
+        with ExitStack() as connections:
+            for alias in aliases:
+                connections.enter_context(dedicated(alias))
+            if watch is not None:
+                watch(partial(_look, aliases), self.out)
+                return
+            found = [read_status(alias) for alias in aliases]
         if options["json"]:
-            self.stdout.write(json.dumps(status, indent=2))
+            self.stdout.write(json.dumps({status.alias: as_json(status) for status in found}, indent=2))
             return
-        for alias, shown in status.items():
-            self.stdout.write("\n".join(_lines(alias, shown)))
+        for status in found:
+            self.stdout.write("\n".join(as_lines(status)))
 
 
-def _status(inspector: Inspector) -> dict[str, Any]:
-    return {
-        "queues": {
-            counts.queue: {state.label: count for state, count in counts.states.items()}
-            for counts in inspector.counts()
-        },
-        "runners": {
-            runner.id: {
-                "beat_age": round(runner.beat_age, 3),
-                "workers": {
-                    worker.id: {"queues": worker.queues, "kind": worker.kind, "slots": worker.slots}
-                    for worker in runner.workers
-                },
-            }
-            for runner in inspector.runners()
-        },
-    }
+def _live_view(stream: TextIO) -> Callable[[Callable[[], Sequence[Status | str]], TextIO], None] | None:
+    """What shows it live; None where nobody looks, or rich is not installed."""
+    if not stream.isatty():
+        return None
+    try:
+        from dlq.management.live import watch
+    except ImportError:
+        return None
+    return watch
 
 
-def _lines(alias: str, status: dict[str, Any]) -> list[str]:
-    states = [state.label for state in State]
-    lines = [f"Backend {alias}", "", "  " + f"{'queue':<24}" + "".join(f"{state:>11}" for state in states)]
-    for queue, counts in status["queues"].items():
-        lines.append("  " + f"{queue:<24}" + "".join(f"{counts.get(state, 0):>11,}" for state in states))
-    lines.append("")
-    for runner, shown in status["runners"].items():
-        lines.append(f"  runner {runner}, last beat {shown['beat_age']:.1f} s ago")
-        for worker, its in shown["workers"].items():
-            lines.append(f"    worker {worker}: {its['queues']} ({its['kind']}, {its['slots']} at a time)")
-    if not status["runners"]:
-        lines.append("  No runner is registered: start one with manage.py queue_runner.")
-    return [*lines, ""]
+def _look(aliases: Sequence[str]) -> list[Status | str]:
+    """A status each, or why there is none at the moment: the view outlasts an outage."""
+    found: list[Status | str] = []
+    for alias in aliases:
+        try:
+            found.append(read_status(alias))
+        except StoreError as error:
+            found.append(f"Backend {alias}: {error}")
+    return found

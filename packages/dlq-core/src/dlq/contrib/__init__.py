@@ -1,0 +1,1 @@
+"""Integrations that a site names to have them."""
