@@ -88,7 +88,7 @@ class Site:
 
     def enqueue_each(self, task: Task[..., Any], arguments: Sequence[Sequence[Any]]) -> list[UUID]:
         """Enqueue one job for each tuple of arguments."""
-        results = self.backend.enqueue_many([(task, args, {}) for args in arguments])
+        results = self.backend.enqueue_all([(task, args, {}) for args in arguments])
         return [UUID(result.id) for result in results]
 
     def transaction(self) -> transaction.Atomic:
@@ -151,17 +151,26 @@ class Site:
 
     # --- Processes
 
-    def start(self, workers: Mapping[str, Any], *, through: Proxy | None = None, **settings: Any) -> Process:
+    def start(
+        self, workers: Mapping[str, Any], *arguments: str, through: Proxy | None = None, **settings: Any
+    ) -> Process:
         """A ``queue_runner``, when all of its workers are registered."""
-        runner = self.launch(through=through, DLQ_WORKERS=workers, **settings)
+        runner = self.launch(*arguments, through=through, DLQ_WORKERS=workers, **settings)
         self.has_workers(runner, sum(map(_processes_in, workers.values())))
         return runner
 
-    def launch(self, *, through: Proxy | None = None, **settings: Any) -> Process:
-        """A ``queue_runner``, whatever becomes of it."""
+    def launch(
+        self,
+        *arguments: str,
+        command: str = "queue_runner",
+        through: Proxy | None = None,
+        environment: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Process:
+        """A ``queue_runner``, or another command that goes on, whatever becomes of it."""
         runner = Process(
-            [sys.executable, "manage.py", "queue_runner"],
-            self._environment(settings, through),
+            [sys.executable, "manage.py", command, *arguments],
+            self.environment(settings, through) | dict(environment or {}),
             HERE,
             self._folder / f"runner-{len(self._runners) + 1}.log",
         )
@@ -174,7 +183,7 @@ class Site:
         """Another command of ``manage.py``, to its end."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            env=self._environment(settings, through),
+            env=self.environment(settings, through),
             cwd=HERE,
             capture_output=True,
             text=True,
@@ -200,7 +209,8 @@ class Site:
         (pid,) = set(runner.children()) - set(self.worker_pids(runner))
         return pid
 
-    def _environment(self, settings: Mapping[str, Any], through: Proxy | None) -> dict[str, str]:
+    def environment(self, settings: Mapping[str, Any], through: Proxy | None) -> dict[str, str]:
+        """The environment of a process of this site, with these settings in place of the project's."""
         tasks = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend", "OPTIONS": self.options}}
         return {
             **os.environ,

@@ -72,7 +72,7 @@ def test_a_runner_on_an_unmigrated_database_names_the_remedy_and_waits_for_it(si
             {"TASKS": {"default": {"BACKEND": "django.tasks.backends.immediate.ImmediateBackend"}}},
             'TASKS = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend"}}',
         ),
-        ({"DLQ_WORKERS": {"*": "many"}}, "must be a number of processes or a mapping"),
+        ({"DLQ_WORKERS": {"*": "many"}}, "must be a number of processes, a mapping"),
     ],
     ids=["wrong path", "none of ours", "wrong type"],
 )

@@ -12,14 +12,12 @@ import contextlib
 import ctypes
 import os
 import resource
-import signal
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
 from django.tasks import TaskContext
 
 from dlq import Task, TaskTimeout, task
@@ -178,46 +176,3 @@ def crash_process() -> None:
 def leave() -> None:
     trace("ran", "leave")
     sys.exit("enough")
-
-
-@task
-async def leave_from_loop() -> None:
-    trace("ran", "leave")
-    sys.exit("enough")
-
-
-@task
-def interrupt() -> None:
-    trace("ran", "interrupt")
-    signal.raise_signal(signal.SIGINT)
-    raise KeyboardInterrupt
-
-
-@task
-def return_cycle() -> list[Any]:
-    trace("ran", "cycle")
-    cycle: list[Any] = []
-    cycle.append(cycle)
-    return cycle
-
-
-@task
-def close_connection() -> None:
-    trace("ran", "close")
-    connection.ensure_connection()
-    connection.connection.close()
-
-
-@task
-def leave_transaction_open() -> None:
-    trace("ran", "transaction")
-    transaction.set_autocommit(False)
-    transaction.atomic().__enter__()
-
-
-@task
-def query() -> int:
-    trace("ran", "query")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 42")
-        return int(cursor.fetchone()[0])
