@@ -1,10 +1,12 @@
-"""Run a benchmark: ``./tools/bench/run drain``."""
+"""Run a benchmark: ``./tools/bench/run drain``, ``idle`` or ``sleepers``."""
 
 from __future__ import annotations
 
 import argparse
 
 from bench.drain import measure_drain
+from bench.idle import measure_idle
+from bench.sleepers import measure_sleepers
 
 
 def main() -> None:
@@ -16,8 +18,20 @@ def main() -> None:
     )
     drain.add_argument("--jobs", type=int, default=20_000)
     drain.add_argument("--rounds", type=int, default=3)
+    idle = measures.add_parser("idle", help="what a runner costs that has nothing to do")
+    idle.add_argument("--seconds", type=float, default=60.0)
+    sleepers = measures.add_parser("sleepers", help="coroutines that sleep together in one worker")
+    sleepers.add_argument("--jobs", type=int, default=2_000)
+    sleepers.add_argument("--concurrency", type=int, default=200)
+    sleepers.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    measure_drain(options.jobs, options.rounds)
+    match options.measure:
+        case "drain":
+            measure_drain(options.jobs, options.rounds)
+        case "idle":
+            measure_idle(options.seconds)
+        case "sleepers":
+            measure_sleepers(options.jobs, options.concurrency, options.rounds)
 
 
 if __name__ == "__main__":

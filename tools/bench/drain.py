@@ -7,17 +7,13 @@ with one worker process does the work, logging each job.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from statistics import median
 
 import psycopg
 
 from bench.raw import drain_raw
+from bench.runners import manage, running
 from bench.servers import fresh_database
 
 __all__ = ["measure_drain"]
@@ -40,18 +36,10 @@ def measure_drain(jobs: int, rounds: int) -> None:
 
 
 def _drain(url: str, jobs: int) -> float:
-    environment = os.environ | {"DLQ_BENCH_DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "bench.settings"}
-    for command in (["-m", "django", "migrate", "-v0"], ["-m", "bench.fill", str(jobs)]):
-        subprocess.run([sys.executable, *command], env=environment, check=True)
-    with tempfile.TemporaryFile() as log:
-        runner = subprocess.Popen(
-            [sys.executable, "-m", "django", "queue_runner"], env=environment, stdout=log, stderr=log
-        )
-        try:
-            _wait_until_drained(url)
-        finally:
-            runner.send_signal(signal.SIGTERM)
-            runner.wait()
+    manage(url, "django", "migrate", "-v0")
+    manage(url, "bench.fill", str(jobs))
+    with running(url, {"*": 1}):
+        _wait_until_drained(url)
     with psycopg.connect(url) as connection:
         row = connection.execute(
             "SELECT count(*), extract(epoch FROM max(finished_at) - min(started_at)) FROM dlq_job WHERE state = 5"

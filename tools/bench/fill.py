@@ -1,4 +1,4 @@
-"""Enqueue no-op jobs: ``python -m bench.fill 20000``."""
+"""Enqueue jobs: ``python -m bench.fill 20000``, or ``python -m bench.fill 2000 sleeper``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from django.db import connection
 BATCH = 1000
 
 
-def fill(jobs: int) -> None:
+def fill(jobs: int, name: str = "noop") -> None:
     """Enqueue so many, and let the database know its tables, as it would in a site that has run for a while."""
+    from bench import tasks
     from bench.drain import ARGUMENTS
-    from bench.tasks import noop
 
+    task, arguments = (tasks.noop, ARGUMENTS) if name == "noop" else (tasks.sleeper, ([], {}))
     for first in range(0, jobs, BATCH):
-        noop.enqueue_many([ARGUMENTS] * min(BATCH, jobs - first))
+        task.enqueue_many([arguments] * min(BATCH, jobs - first))
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE dlq_job, dlq_live")
 
 
 if __name__ == "__main__":
     django.setup()
-    fill(int(sys.argv[1]))
+    fill(int(sys.argv[1]), *sys.argv[2:])

@@ -1,5 +1,6 @@
-"""Settings of the site whose jobs are measured: production's defaults, one worker process."""
+"""Settings of the site whose jobs are measured: production's defaults; each measurement says which workers."""
 
+import json
 import os
 
 from bench.servers import database
@@ -9,7 +10,7 @@ USE_TZ = True
 INSTALLED_APPS = ["dlq", "dlq_db", "bench"]
 DATABASES = {"default": database(os.environ["DLQ_BENCH_DATABASE_URL"])}
 TASKS = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend"}}
-DLQ_WORKERS = {"*": 1}
+DLQ_WORKERS = json.loads(os.environ.get("DLQ_BENCH_WORKERS", '{"*": 1}'))
 # Each job is logged, as in production; the lines go to a file.
 LOGGING = {
     "version": 1,

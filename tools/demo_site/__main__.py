@@ -87,7 +87,7 @@ def enqueue(files: list[Path]) -> list[str]:
     ]
     ids = []
     for first in range(0, len(calls), BATCH):
-        ids += [result.id for result in queue_backend().enqueue_many(calls[first : first + BATCH])]
+        ids += [result.id for result in queue_backend().enqueue_all(calls[first : first + BATCH])]
     print(f"Enqueued {len(ids):,} jobs: one for each .py file of Django {django.get_version()}.")
     return ids
 
