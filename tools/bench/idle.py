@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from pathlib import Path
-
-import psycopg
+from tempfile import TemporaryDirectory
 
 from bench.runners import manage, running
 from bench.servers import fresh_database
@@ -19,17 +19,19 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def measure_idle(seconds: float) -> None:
     """Print the share of a core, the store calls a second, and the proportional set size of each process."""
-    with fresh_database("dlq_bench_idle") as url:
+    with fresh_database("dlq_bench_idle") as url, TemporaryDirectory() as folder:
         manage(url, "django", "migrate", "-v0")
-        with running(url, {"*": 1}) as runner, psycopg.connect(url, autocommit=True) as connection:
+        calls = Path(folder, "calls")
+        with running(url, {"*": 1}, DLQ_BENCH_CALLS=str(calls)) as runner:
             time.sleep(WARM_UP)
             tree = [runner.pid, *_children(runner.pid)]
-            before, busy = _calls(connection), sum(map(_processor_seconds, tree))
+            before, busy = len(calls.read_text().split()), sum(map(_processor_seconds, tree))
             time.sleep(seconds)
-            calls = _calls(connection) - before - 1  # The first reading was a call too.
+            verbs = Counter(calls.read_text().split()[before:])
             busy = sum(map(_processor_seconds, tree)) - busy
+            rate = verbs.total() / seconds
             print(f"idle for {seconds:g} s, {len(tree)} processes:")
-            print(f"  {100 * busy / seconds:.2f} % of a core, {calls / seconds:.2f} store calls a second")
+            print(f"  {100 * busy / seconds:.2f} % of a core, {rate:.2f} store calls a second: {dict(verbs)}")
             for pid in tree:
                 name = "parent" if pid == runner.pid else "child"
                 print(f"  {name}: PSS {_memory(pid, 'Pss'):.1f} MiB, RSS {_memory(pid, 'Rss'):.1f} MiB")
@@ -37,16 +39,6 @@ def measure_idle(seconds: float) -> None:
 
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _calls(connection: psycopg.Connection) -> int:
-    """Every call of the store is one transaction; a backend reports its own within a second."""
-    connection.execute("SELECT pg_stat_clear_snapshot()")
-    row = connection.execute(
-        "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _processor_seconds(pid: int) -> float:

@@ -30,12 +30,12 @@ def manage(url: str, *command: str) -> None:
 
 
 @contextmanager
-def running(url: str, workers: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
-    """A runner with these workers, until the block ends."""
+def running(url: str, workers: Mapping[str, Any], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A runner with these workers, and these additions to its environment, until the block ends."""
     with tempfile.TemporaryFile() as log:
         runner = subprocess.Popen(
             [sys.executable, "-m", "django", "queue_runner"],
-            env=environment_for(url, workers),
+            env=environment_for(url, workers) | environment,
             stdout=log,
             stderr=log,
         )

@@ -26,7 +26,7 @@ PRUNE_BATCH = 500
 PRUNE_EVERY = 60.0
 RESCUE_EVERY = 60.0
 """Seconds between searches for orphans when no peer is seen to leave: one of them may have died half-way."""
-UNPARK_EVERY = 30.0
+UNPARK_EVERY = 60.0
 STRETCH = 5.0
 """Seconds that one round of looking or pruning may take: beats must not wait for it."""
 

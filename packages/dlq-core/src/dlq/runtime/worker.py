@@ -34,7 +34,7 @@ STUCK_AFTER = 0.1
 """Seconds for which no claim has started until those that wait are handed back for others to take."""
 SUPERVISED_EVERY = 1.0
 """Seconds after which a worker of a runner looks whether that is still there, if nothing else happens."""
-UNTOLD_POLLS = 20
+UNTOLD_POLLS = 40
 """Poll intervals after which a worker that is told when there are jobs looks for itself: a hint may get lost."""
 
 
