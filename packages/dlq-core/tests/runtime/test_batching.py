@@ -25,7 +25,7 @@ def test_no_more_waits_than_can_start_within_the_window(slots: int, seconds: flo
     assert ahead == MOST or WINDOW - seconds < ahead * seconds / slots <= WINDOW
 
 
-@pytest.mark.parametrize("seconds", [WINDOW, 0.5, 3600.0])
+@pytest.mark.parametrize("seconds", [4 * WINDOW, 0.5, 3600.0])
 def test_nothing_waits_behind_jobs_that_fill_the_window(seconds: float) -> None:
     pace = paced(4, seconds)
     assert (pace.ahead, pace.room(0, 4), pace.room(0, 1)) == (0, 0, 3)
@@ -70,3 +70,12 @@ def test_no_observation_changes_nothing() -> None:
     before = pace.ahead
     pace.observe([])
     assert pace.ahead == before
+
+
+@pytest.mark.parametrize(
+    ("slots", "seconds", "ahead"), [(200, 0.1, 40), (8, 0.1, 1), (8, 0.16, 0), (8, 1.0, 0)]
+)
+def test_many_slots_free_one_often_enough_for_some_to_wait(slots: int, seconds: float, ahead: int) -> None:
+    pace = Pace(slots)
+    pace.observe([seconds] * 100)
+    assert pace.ahead == ahead

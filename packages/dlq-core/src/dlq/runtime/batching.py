@@ -30,7 +30,8 @@ class Pace:
     @property
     def ahead(self) -> int:
         """How many claims may wait behind those that run. None until a job has been measured."""
-        if self._mean is None or self._mean >= WINDOW:
+        # Of many slots one becomes free more often than a job takes.
+        if self._mean is None or self._mean >= WINDOW * self._slots:
             return 0
         return min(MOST, int(self._slots * WINDOW / max(self._mean, 1e-6)))
 
