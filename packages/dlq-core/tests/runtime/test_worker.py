@@ -979,6 +979,27 @@ def test_a_worker_claims_no_more_jobs_than_it_may_run(rig: Any, store: Any) -> N
     assert sum(made.workload.counts()[:2]) == 6
 
 
+def test_a_job_that_ends_while_its_worker_counts_is_counted(
+    rig: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rig(slots=2, max_jobs=3)
+    add_many(store, 5)
+    made.step()
+    first, second = made.start()
+    made.finish(first)
+    collect = made.workload.collect
+
+    def collected_just_before_the_second_ends() -> Any:
+        collected = collect()
+        monkeypatch.undo()
+        made.finish(second)
+        return collected
+
+    monkeypatch.setattr(made.workload, "collect", collected_just_before_the_second_ends)
+    made.step()
+    assert len(made.start()) == 1
+
+
 def test_a_worker_that_has_run_its_jobs_ends_to_be_replaced(rig: Any, store: Any) -> None:
     made = rig(max_jobs=2)
     add_many(store, 5)

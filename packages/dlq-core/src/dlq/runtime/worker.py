@@ -243,7 +243,7 @@ class Worker:
             room = self._workload.slots - running - waiting
         else:
             room = self._pace.room(waiting, running)
-        return int(max(0, min(room, self._wear.left - running - waiting)))
+        return int(max(0, min(room, self._wear.left - self._workload.uncounted())))
 
     def _queues(self) -> list[str]:
         """The queues to claim from: looked up in the store where the selector has a wildcard."""

@@ -177,6 +177,11 @@ class Workload:
         with self._lock:
             return len(self._waiting), len(self._running), len(self._outcomes)
 
+    def uncounted(self) -> int:
+        """How many jobs this worker will have run beyond those that ``collect`` has told of, if it gets no more."""
+        with self._lock:
+            return len(self._waiting) + len(self._running) + len(self._seconds)
+
     def is_stuck(self, seconds: float) -> bool:
         """Whether claims wait while nothing has moved for so long: a long job holds them up."""
         with self._lock:
