@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,6 +210,13 @@ RECIPES = {
 
 def variable(name: str) -> str:
     return f"DLQ_TEST_{name.upper()}_URL"
+
+
+def fetch(names: Iterable[str]) -> None:
+    """Have the programs of those servers that no URL names."""
+    for name in names:
+        if not os.environ.get(variable(name)):
+            programs(name)
 
 
 @contextlib.contextmanager
