@@ -385,14 +385,29 @@ def test_without_orphans_nothing_is_written(store: Any, worker: WorkerRef, rescu
     assert counters(store, id) == (State.RUNNING, 0, 0)
 
 
-def test_a_suspect_of_a_lost_runner_ran_alone_and_fails_at_its_limit(store: Any, rescue: Any) -> None:
+def test_a_suspect_of_a_lost_runner_ran_alone_in_the_next_and_fails_at_its_limit(
+    store: Any, rescue: Any
+) -> None:
+    (id,) = orphan(store, max_interruptions=1)
+    rescue()
+    assert claim_ids(store, register(store, "worker-9", "runner-9")) == [id]
+    store.retire("runner-9")
+    rescue()
+    assert counters(store, id) == (State.FAILED, 0, 2)
+    failure = record(store, id).history[-1].failure
+    assert failure.exception == "dlq.errors.RunnerLost"
+    assert "its runner stopped beating" in failure.traceback
+
+
+def test_one_that_was_alone_in_its_worker_only_may_have_died_of_what_ran_in_another(
+    store: Any, rescue: Any
+) -> None:
     id = add(store, max_interruptions=1)
     lose_again(store, id, 1)
     assert claim_ids(store, register(store, "worker-9", "runner-9")) == [id]
     store.retire("runner-9")
     rescue()
-    assert counters(store, id) == (State.FAILED, 0, 2)
-    assert "its runner stopped beating" in record(store, id).history[-1].failure.traceback
+    assert counters(store, id) == (State.READY, 0, 2)
 
 
 def test_of_the_others_it_is_not_known_whether_they_ran_alone(store: Any, rescue: Any) -> None:

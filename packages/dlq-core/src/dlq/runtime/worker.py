@@ -18,6 +18,7 @@ from dlq.runtime.batching import Pace
 from dlq.runtime.executor import Executor
 from dlq.runtime.failures import failure_of
 from dlq.runtime.outage import Outage
+from dlq.runtime.page import Gate
 from dlq.runtime.wear import Wear
 from dlq.runtime.workload import Assignment, Workload
 from dlq.selectors import broadcast_queue
@@ -34,6 +35,8 @@ STUCK_AFTER = 0.1
 """Seconds for which no claim has started until those that wait are handed back for others to take."""
 SUPERVISED_EVERY = 1.0
 """Seconds after which a worker of a runner looks whether that is still there, if nothing else happens."""
+PUT_OFF = 60.0
+"""Seconds for which a job goes back that was to run alone in its runner, where others run for long."""
 UNTOLD_POLLS = 40
 """Poll intervals after which a worker that is told when there are jobs looks for itself: a hint may get lost."""
 
@@ -81,6 +84,8 @@ class Worker:
         self._heard: deque[dict[str, Any]] = deque()
         self._paused: frozenset[str] = frozenset()
         self._quiet = info.order is Order.QUIET
+        self._gate = Gate.OPEN
+        """What the parent lets this worker start."""
         self._to_confirm = 0
         """The number of the last instruction; 0 when it is confirmed."""
 
@@ -186,13 +191,14 @@ class Worker:
         Raises StoreError; nothing is lost then.
         """
         self._tell_notes()
+        self._gate = self._workload.heed_gate()
         outcomes, seconds = self._workload.collect()
         self._pace.observe(seconds)
         if self._wear.counts(len(seconds)):
             self.stop()
         surplus = self._surplus()
         room = self._room(settling=bool(outcomes))
-        outcomes += [Outcome.handed_back(claim) for claim in surplus]
+        outcomes += [*map(Outcome.handed_back, surplus), *self._put_off()]
         try:
             queues = self._queues() if room else []
             if outcomes or queues:
@@ -221,10 +227,19 @@ class Worker:
         if self._is_claiming() and not self._workload.is_stuck(STUCK_AFTER):
             return self._workload.withdraw(self._paused) if self._paused else []
         self._idle()  # What goes back is for others: the store would give it to this worker again.
+        if self._stop_at is not None or self._quiet:
+            return self._workload.withdraw() + self._workload.withdraw_secluded()
         return self._workload.withdraw()
 
+    def _put_off(self) -> list[Outcome]:
+        """Jobs that were to run alone in the runner, and could not: others may have more luck, or it later."""
+        if self._gate is not Gate.REFUSED:
+            return []
+        return [Outcome.put_off(claim, PUT_OFF) for claim in self._workload.withdraw_secluded()]
+
     def _is_claiming(self) -> bool:
-        return self._stop_at is None and not self._quiet
+        is_free = self._gate in (Gate.OPEN, Gate.REFUSED)
+        return self._stop_at is None and not self._quiet and is_free
 
     def _room(self, settling: bool) -> int:
         if not self._is_claiming() or not (settling or time.monotonic() >= self._poll_at):
