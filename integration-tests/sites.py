@@ -20,7 +20,7 @@ from databases import known
 from dlq.job import JobRecord, RunnerInfo
 from dlq.states import FINISHED, State
 from dlq_db.backends import DatabaseBackend
-from processes import Process, until
+from processes import SLACK, Process, until
 from proxy import Proxy
 
 __all__ = ["HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace"]
@@ -187,7 +187,7 @@ class Site:
             cwd=HERE,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=30 * SLACK,
             check=False,
         )
 

@@ -23,7 +23,7 @@ def test_status_shows_queues_runners_and_workers(site: Site) -> None:
     assert status["queues"] == {"default": {"succeeded": 3}, "email": {"running": 1}, "nobody": {"ready": 1}}
     ((name, shown),) = status["runners"].items()
     assert f"-{runner.pid}-" in name
-    assert 0 <= shown["beat_age"] < 1
+    assert shown["beat_age"] >= 0
     kinds = sorted(
         (worker["queues"], worker["kind"], worker["slots"]) for worker in shown["workers"].values()
     )
