@@ -100,6 +100,9 @@ class DatabaseStore(Store):
             paused = paused_queues(self.connection, self.alias, now)
             return sorted(set(ready_queues(self.connection, self.alias)).difference(paused))
 
+    def listen(self, timeout: float) -> frozenset[str] | None:
+        return None
+
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:
