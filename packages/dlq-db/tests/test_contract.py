@@ -14,7 +14,6 @@ from dlq_db.store import DatabaseStore
 
 class DatabaseContract(StoreContract):
     database: ClassVar[str]
-    can_listen = False
 
     @pytest.fixture
     def make_store(self) -> MakeStore:
