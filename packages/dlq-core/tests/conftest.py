@@ -20,6 +20,12 @@ hypothesis.settings.register_profile("without deadlines", deadline=None)
 hypothesis.settings.load_profile("without deadlines")
 
 
+@pytest.fixture(autouse=True)
+def quick_ears(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who listens ends soon when a test does."""
+    monkeypatch.setattr("dlq.runtime.ear.AT_A_TIME", 0.02)
+
+
 @pytest.fixture
 def memory(settings: Settings) -> MemoryBackend:
     """The default backend: jobs in memory, and none there yet."""

@@ -61,6 +61,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
     "get": ([],),
     "exchange": (WorkerRef("worker-1"), [], ["default"], 1),
     "waiting": (),
+    "listen": (5.0,),
     "reconcile": (WorkerRef("worker-1"), []),
     "annotate": ([Note(id=new_job_id(), token=1)],),
     "unpark": (["shop.tasks.send"],),
@@ -180,6 +181,15 @@ def test_what_concerns_connections_is_passed_on_and_no_call_to_report(
     setattr(store, verb, lambda: given.append(verb))
     getattr(InstrumentedStore(store), verb)()
     assert (given, calls) == ([verb], [])
+
+
+def test_waiting_for_a_word_is_no_call_and_takes_no_time(calls: list[dict[str, Any]]) -> None:
+    door = InstrumentedStore(MemoryStore())
+    assert door.listen(0.0) == frozenset()
+    assert calls == []
+    door.enqueue([new_job()])
+    assert door.listen(5.0) == {"default"}
+    assert [(call["verb"], call["seconds"]) for call in calls][1:] == [("listen", 0.0)]
 
 
 def test_a_listener_that_raises_harms_no_call(calls: list[dict[str, Any]]) -> None:

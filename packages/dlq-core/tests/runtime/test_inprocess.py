@@ -193,6 +193,17 @@ def job(of: Any) -> UUID:
 # --- It runs jobs ---
 
 
+def test_a_job_begins_long_before_anybody_would_look(
+    make: Make, store: Any, settings: DjangoSettings
+) -> None:
+    hours = {"poll_interval": 3600, "heartbeat_interval": 3600, "alive_threshold": 3 * 3600}
+    settings.TASKS = {"default": {"BACKEND": "dlq.MemoryBackend", "OPTIONS": hours}}
+    rests = Happens(store, "exchange")
+    make().start()
+    rests.times(1)
+    assert settled(store, job(answer)) is State.SUCCEEDED
+
+
 @pytest.mark.parametrize("fields", KINDS.values(), ids=KINDS)
 def test_every_kind_of_worker_runs_jobs(make: Make, store: Any, fields: dict[str, int]) -> None:
     before, runner = job(answer), make(pool("mail", **fields))

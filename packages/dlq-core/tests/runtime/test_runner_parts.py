@@ -617,6 +617,18 @@ def test_each_worker_is_told_of_the_queues_that_it_serves(listeners: tuple[Runne
     ]
 
 
+def test_a_word_reaches_the_workers_that_serve_the_queue(listeners: tuple[Runner, list[Listener]]) -> None:
+    runner, ends = listeners
+    runner._pass_on({"alias": "default", "said": ["mail"]})
+    runner._pass_on({"alias": "default", "said": ["a", broadcast_queue(runner.info.id), "@another-runner"]})
+    own = broadcast_queue(runner.info.id)
+    assert [heard(end) for end in ends] == [
+        [{"said": ["mail"]}, {"said": [own]}],
+        [{"said": ["mail"]}, {"said": ["a", own]}],
+        [],
+    ]
+
+
 def test_an_instruction_reaches_the_worker_that_it_is_for(listeners: tuple[Runner, list[Listener]]) -> None:
     runner, ends = listeners
     runner._pass_on(sight(instructions=[[f"{runner.info.id}/2", "quiet", 7]]))

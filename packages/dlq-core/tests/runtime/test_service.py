@@ -214,6 +214,50 @@ def test_when_there_is_nothing_to_do_the_parent_is_left_alone(parent: Any, store
     assert decode(started._lines.readline()) == {"buried": "worker-9"}
 
 
+RARELY = {"poll_interval": 3600, "heartbeat_interval": 3600, "alive_threshold": 3 * 3600}
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_the_parent_hears_at_once_of_new_jobs_whatever_became_of_the_store(
+    parent: Any, store: Any, settings: Settings, failures: int
+) -> None:
+    settings.TASKS = {"default": {"BACKEND": "dlq.MemoryBackend", "OPTIONS": RARELY}}
+    listens = threading.Event()
+    if failures:
+        store.fail("listen")
+    store.meanwhile["listen"] = listens.set
+    started = parent(hearing=["default"])
+    assert listens.wait(LATE)
+    add(store, queue="mail")
+    assert started.hear("said") == {"alias": "default", "said": ["mail"]}
+
+
+def test_a_store_that_cannot_be_listened_to_is_not_asked_again(parent: Any, store: Any) -> None:
+    store.listen = lambda timeout: store.calls.append("listen")
+    started = parent(hearing=["default"])
+    started.tell_of_death("worker-9")
+    started.hear()
+    started.tell(stop=True)
+    assert started.has_ended
+    assert store.calls.count("listen") == 1
+
+
+def test_who_listens_for_ever_keeps_no_service_from_ending(parent: Any, store: Any) -> None:
+    listens, over = threading.Event(), threading.Event()
+
+    def hang(timeout: float) -> None:
+        listens.set()
+        over.wait(LATE)
+
+    store.listen = hang
+    started = parent(hearing=["default"])
+    assert listens.wait(LATE)
+    started.tell(stop=True)
+    assert started.has_ended
+    assert not over.is_set()
+    over.set()
+
+
 def test_in_a_burst_the_parent_is_told_when_no_job_is_left(parent: Any, store: Any) -> None:
     add(store, queue="mail")
     (held,) = claim(store, worker := register(store, "runner-1/1"), queues=["mail"])

@@ -897,6 +897,56 @@ def test_a_hint_about_queues_of_others_is_none(rig: Any, store: Any) -> None:
     assert store.asked() == []
 
 
+def test_a_word_about_a_queue_is_followed_by_a_claim_without_a_look(rig: Any, store: Any, clock: Any) -> None:
+    made = rig("mail*", told=True)
+    made.steps(3)
+    clock.advance(10 * POLL)
+    job = add(store, queue="mail-bulk")
+    store.asked()
+    made.worker.hear({"said": ["other", "mail-bulk"]})
+    assert made.work() == [job]
+    assert store.asked() == ["exchange"]
+
+
+def test_a_word_about_queues_of_others_is_none(rig: Any, store: Any) -> None:
+    made = rig("mail", told=True)
+    made.steps(3)
+    store.asked()
+    made.worker.hear({"said": ["other"]})
+    made.step()
+    assert store.asked() == []
+
+
+def test_a_word_says_nothing_of_other_queues(rig: Any, store: Any) -> None:
+    made = rig("*", told=True)
+    made.steps(3)
+    jobs = [add(store, queue=queue) for queue in ("a", "b")]
+    made.worker.hear({"ready": ["a"], "paused": []})
+    made.worker.hear({"said": ["b"]})
+    assert sorted(made.work() + made.work()) == sorted(jobs)
+
+
+def test_a_word_about_a_queue_that_is_known_to_be_paused_is_none(rig: Any, store: Any) -> None:
+    made = rig("mail", told=True)
+    made.steps(3)
+    store.asked()
+    made.worker.hear({"ready": [], "paused": ["mail"]})
+    made.worker.hear({"said": ["mail"]})
+    made.step()
+    assert store.asked() == []
+
+
+def test_claims_show_that_a_queue_is_not_paused_any_more(rig: Any, store: Any) -> None:
+    made = rig("a", slots=1)
+    made.measure(0.001)
+    jobs = add_many(store, 3, queue="a")
+    made.worker.hear({"ready": [], "paused": ["a"]})
+    made.step()
+    made.start()
+    made.step()
+    assert [state_of(store, id) for id in jobs] == [State.RUNNING] * 3
+
+
 def test_jobs_for_this_runner_alone_come_before_the_others(rig: Any, store: Any) -> None:
     made = rig("mail", told=True)
     made.steps(3)

@@ -25,11 +25,16 @@ class DatabaseBackend(QueueBackend):
         """The store on the database that ``OPTIONS["database_alias"]`` names."""
         from dlq_db.store import DatabaseStore
 
-        return DatabaseStore(self.alias, self.config.database_alias)
+        options = self.config
+        return DatabaseStore(
+            self.alias,
+            options.database_alias,
+            listen_notify=options.listen_notify,
+            pooling=options.pooling,
+        )
 
     def make_inspector(self) -> DatabaseInspector:
         """Reads the same tables."""
         from dlq_db.inspector import DatabaseInspector
-        from dlq_db.store import DatabaseStore
 
-        return DatabaseInspector(DatabaseStore(self.alias, self.config.database_alias))
+        return DatabaseInspector(self.make_store())

@@ -34,7 +34,7 @@ from dlq.store.base import CANCELLABLE
 from dlq_db import controls
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
-from dlq_db.dialects import Dialect, statement
+from dlq_db.dialects import Dialect, Ear, statement
 from dlq_db.endings import delete, end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
@@ -49,10 +49,22 @@ class DatabaseStore(Store):
 
     database: str
 
-    def __init__(self, alias: str = "default", database: str = "default") -> None:
-        """The store of the backend ``alias``, on an entry of ``DATABASES``."""
+    def __init__(
+        self,
+        alias: str = "default",
+        database: str = "default",
+        *,
+        listen_notify: bool = True,
+        pooling: str | None = None,
+    ) -> None:
+        """The store of the backend ``alias``, on an entry of ``DATABASES``.
+
+        ``listen_notify`` and ``pooling`` are the options of these names.
+        """
         self.alias = alias
         self.database = database
+        self._listen_notify = listen_notify
+        self._pooled = pooling is not None
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -64,7 +76,7 @@ class DatabaseStore(Store):
         if self.connection.vendor == "postgresql":
             from dlq_db.dialects.postgresql import PostgreSQL
 
-            return PostgreSQL()
+            return PostgreSQL(pooled=self._pooled)
         from dlq_db.dialects.sqlite import SQLite
 
         return SQLite()
@@ -73,7 +85,10 @@ class DatabaseStore(Store):
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         with translated(self.connection):
-            return self._dialect.enqueue(self.connection, self.alias, jobs, now)
+            at = self._dialect.enqueue(self.connection, self.alias, jobs, now)
+            if ready := {job.queue for job in jobs if job.run_after is None or job.run_after <= at}:
+                self._tell(ready)
+            return at
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with translated(self.connection):
@@ -97,8 +112,24 @@ class DatabaseStore(Store):
 
     def waiting(self, *, now: datetime | None = None) -> list[str]:
         with translated(self.connection):
-            paused = paused_queues(self.connection, self.alias, now)
-            return sorted(set(ready_queues(self.connection, self.alias)).difference(paused))
+            if not (ready := ready_queues(self.connection, self.alias)):
+                return []
+            return sorted(set(ready).difference(paused_queues(self.connection, self.alias, now)))
+
+    def listen(self, timeout: float) -> frozenset[str] | None:
+        if self._ear is None:
+            return None
+        with translated(self.connection):
+            return self._ear.listen(self.connection, timeout)
+
+    @cached_property
+    def _ear(self) -> Ear | None:
+        return self._dialect.ear(self.alias, self.waiting) if self._listen_notify else None
+
+    def _tell(self, queues: Collection[str] = ()) -> None:
+        """Tell those who listen that these queues have jobs; without a name, that any may."""
+        if self._listen_notify:
+            self._dialect.tell(self.connection, self.alias, queues)
 
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
@@ -123,11 +154,10 @@ class DatabaseStore(Store):
     def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
         with translated(self.connection):
             blocked = self._live().filter(state=State.BLOCKED, job__task__in=list(tasks))
-            return (
-                self._live()
-                .filter(pk__in=blocked.values("pk"), state=State.BLOCKED)
-                .update(state=State.READY)
-            )
+            unparked = self._live().filter(pk__in=blocked.values("pk"), state=State.BLOCKED)
+            if count := unparked.update(state=State.READY):
+                self._tell()
+            return count
 
     def parked(self) -> list[str]:
         with translated(self.connection):
@@ -209,7 +239,9 @@ class DatabaseStore(Store):
     def resume(self, queue: str) -> bool:
         with translated(self.connection):
             pauses = Pause.objects.using(self.database).filter(backend=self.alias, queue=queue)
-            return pauses._raw_delete(self.database) > 0
+            if was_paused := pauses._raw_delete(self.database) > 0:
+                self._tell([queue])
+            return was_paused
 
     def cancel(
         self,
@@ -227,7 +259,9 @@ class DatabaseStore(Store):
         unique = list(dict.fromkeys(ids))
         with translated(self.connection), self._transaction():
             places = self._dialect.places(self.connection, len(unique))
-            return controls.retry(self.connection, self.alias, unique, places)
+            if revived := controls.retry(self.connection, self.alias, unique, places):
+                self._tell()
+            return revived
 
     def instruct(self, worker: str, order: Order) -> int | None:
         with translated(self.connection), self.connection.cursor() as cursor:
@@ -246,7 +280,10 @@ class DatabaseStore(Store):
 
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         with translated(self.connection):
-            return self._dialect.look(self.connection, self.alias, runner, limit, now)
+            sight = self._dialect.look(self.connection, self.alias, runner, limit, now)
+            if sight.promoted and sight.ready:
+                self._tell(sight.ready)
+            return sight
 
     def prune(
         self,

@@ -179,6 +179,7 @@ def serve_backends(
         channel,
         parent,
         upkeep=options.upkeep,
+        hearing={alias for _, alias in pools},
         burst=burst,
         stopping=lambda: run_hooks("service.stop", process),
     ).run()

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -31,6 +32,7 @@ from dlq.discovery import load_all_tasks
 from dlq.hooks import Process, run_hooks
 from dlq.job import Sight, WorkerInfo
 from dlq.logs import get_logger
+from dlq.runtime.ear import Ear
 from dlq.runtime.keeper import Keeper
 from dlq.runtime.notify import Supervisor
 from dlq.runtime.options import RunnerOptions, runner_options
@@ -82,6 +84,7 @@ class InProcessRunner:
         self._numbers = itertools.count(first_number)
         self._main_thread = MainThread() if in_main_thread else None
         self._keepers = {alias: self._keeper(alias) for alias in self.aliases}
+        self._ears = [Ear(alias, partial(self._wake, alias)) for alias in {alias for _, alias in self.pools}]
         self._seats = [
             ThreadSeat(
                 pool,
@@ -139,6 +142,8 @@ class InProcessRunner:
             keeper.start()
         for seat in self._seats:
             seat.start()
+        for ear in self._ears:
+            ear.start()
 
     def stop(self, timeout: float | None = None) -> None:
         """Claim nothing more, wait for running jobs, hand back those that take too long, and say goodbye.
@@ -235,6 +240,8 @@ class InProcessRunner:
         logger.info("Stopping: running jobs have %g s to finish; then they are handed back.", patience)
         for seat in self._seats:
             seat.stop()
+        for ear in self._ears:
+            ear.close()
         self._note_change()
 
     def _end(self) -> None:
@@ -251,6 +258,8 @@ class InProcessRunner:
                 keeper.leave(by)
             if not all(keeper.has_left(by) for keeper in self._keepers.values()):
                 logger.warning("The store did not take everything back in time; other runners will.")
+            for ear in self._ears:
+                ear.join()
             task_finished.disconnect(self._touch)
             run_hooks("service.exit", self._service)
             run_hooks("runner.exit", self._process)
@@ -310,6 +319,10 @@ class InProcessRunner:
     def _pass_on(self, alias: str, sight: Sight) -> None:
         for seat in self._seats_of(alias):
             seat.hear(sight)
+
+    def _wake(self, alias: str, queues: list[str]) -> None:
+        for seat in self._seats_of(alias):
+            seat.wake(queues)
 
     def _note_drained(self, alias: str) -> None:
         self._drained.add(alias)

@@ -333,9 +333,13 @@ class Runner:
                 logger.info("No job is left.")
                 self._stop()
             return
-        for seat in self._workers:
-            if seat.pid and seat.pool is not None and seat.alias == message["alias"]:
-                self._hint(seat, message["ready"], message["paused"])
+        seats = [seat for seat in self._workers if seat.pid and seat.alias == message["alias"]]
+        if "said" in message:
+            for seat in seats:
+                self._wake(seat, message["said"])
+            return
+        for seat in seats:
+            self._hint(seat, message["ready"], message["paused"])
         for worker, order, number in message["instructions"]:
             for seat in self._workers:
                 if seat.worker_id == worker:
@@ -346,12 +350,14 @@ class Runner:
                 if seat.worker_id == worker:
                     seat.tell({"cancel": id, "token": token, "reason": reason})
 
+    def _wake(self, seat: Seat, said: list[str]) -> None:
+        if served := self._served(seat, said):
+            seat.tell({"said": served})
+
     def _hint(self, seat: Seat, ready: list[str], paused: list[str]) -> None:
+        seat.tell({"ready": self._served(seat, ready), "paused": self._served(seat, paused)})
+
+    def _served(self, seat: Seat, queues: list[str]) -> list[str]:
         assert seat.pool is not None
         own, matches = broadcast_queue(self.info.id), seat.pool.selector.matches
-        seat.tell(
-            {
-                "ready": [queue for queue in ready if queue == own or matches(queue)],
-                "paused": [queue for queue in paused if matches(queue)],
-            }
-        )
+        return [queue for queue in queues if queue == own or matches(queue)]

@@ -6,7 +6,8 @@ import contextlib
 import queue
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from dlq.hooks import report_error
 from dlq.job import RunnerInfo, Sight
 from dlq.logs import get_logger
 from dlq.runtime.burst import is_drained
+from dlq.runtime.ear import Ear
 from dlq.runtime.maintenance import Maintenance
 from dlq.runtime.messages import decode, encode
 from dlq.runtime.page import Page
@@ -40,12 +42,14 @@ class Service:
         parent: Page,
         *,
         upkeep: bool = True,
+        hearing: Collection[str] = (),
         burst: Mapping[str, Sequence[Selector]] | None = None,
         stopping: Callable[[], object] = lambda: None,
     ) -> None:
         """``channel`` leads to the parent, and ``parent`` is where it shows that it lives.
 
-        ``upkeep`` is that of ``Maintenance``. ``burst`` are the queues, by alias, of which the parent wants to
+        ``upkeep`` is that of ``Maintenance``. ``hearing`` are the aliases of which the parent wants to hear at once
+        when jobs become ready: it has workers there. ``burst`` are the queues, by alias, of which the parent wants to
         know when no job is left in them. ``stopping`` is called when the parent says stop.
         """
         self._runner = runner
@@ -62,6 +66,7 @@ class Service:
             alias: queue.SimpleQueue() for alias in aliases
         }
         self._defect: BaseException | None = None
+        self._ears = [Ear(alias, partial(self._pass_on, alias)) for alias in hearing]
 
     def run(self) -> None:
         """Serve until the end, then leave the stores in order.
@@ -74,6 +79,8 @@ class Service:
         ]
         for thread in threads:
             thread.start()
+        for ear in self._ears:
+            ear.start()
         for message in self._messages():
             if message.pop("stop", False):
                 self._orderly = True
@@ -81,6 +88,8 @@ class Service:
                 break
             self._heed(message)
         self._stopping.set()
+        for ear in self._ears:
+            ear.close()
         for graves in self._graves.values():
             graves.put(None)
         for thread in threads:
@@ -141,6 +150,9 @@ class Service:
         if buried:
             self._say({"buried": dead.id})
         return buried
+
+    def _pass_on(self, alias: str, queues: list[str]) -> None:
+        self._say({"alias": alias, "said": queues})
 
     def _say(self, message: dict[str, Any]) -> None:
         with self._writing, contextlib.suppress(OSError):  # The parent is gone: nobody waits for the word.

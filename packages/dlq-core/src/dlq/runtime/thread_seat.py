@@ -79,6 +79,11 @@ class ThreadSeat:
         if self._worker is not None:
             self.order = self._worker.hear(sight) or self.order
 
+    def wake(self, queues: list[str]) -> None:
+        """These queues are said to have jobs."""
+        if self._worker is not None:
+            self._worker.wake(queues)
+
     def stop(self) -> None:
         """Have the worker end when what runs has finished, and let no other sit down."""
         self._stopping.set()

@@ -124,6 +124,10 @@ class ThreadedWorker:
                 self._worker.hear({"order": told.order, "number": told.number})
         return lasting
 
+    def wake(self, queues: list[str]) -> None:
+        """Claim at once, if one of these queues is served here."""
+        self._worker.hear({"said": queues})
+
     @property
     def page(self) -> Page:
         """What it shares with whoever watches it."""

@@ -106,6 +106,20 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def listen(self, timeout: float) -> frozenset[str] | None:
+        """Wait until another process says that jobs have become ready, and return the queues that it names.
+
+        Empty when nobody has said anything for ``timeout`` seconds; None, at once, from a store that has no way
+        to be told. What is said is a hint: it may get lost, come late, or come for nothing. It is said of jobs
+        that ``enqueue``, ``look``, ``unpark`` and ``retry`` make ready, and of the queue that ``resume`` lets go on;
+        what an ``exchange`` puts back is left to the next look.
+
+        Listening begins with the first call, and ends with ``close``. A store that may have missed something names
+        every queue that has something to give. Called in a thread that does nothing else with the store, after
+        ``dedicate``.
+        """
+
+    @abstractmethod
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:

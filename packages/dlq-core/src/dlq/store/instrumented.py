@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from dlq.job import (
@@ -49,15 +50,20 @@ class InstrumentedStore(Store):
             error = raised
             raise
         finally:
-            store_called.send_robust(
-                type(self.wrapped),
-                alias=self.alias,
-                verb=call.__name__,
-                arguments=args,
-                reply=reply,
-                error=error,
-                seconds=time.monotonic() - began,
-            )
+            self._tell(call.__name__, args, reply, error, time.monotonic() - began)
+
+    def _tell(
+        self, verb: str, arguments: tuple[Any, ...], reply: object, error: Exception | None, seconds: float
+    ) -> None:
+        store_called.send_robust(
+            type(self.wrapped),
+            alias=self.alias,
+            verb=verb,
+            arguments=arguments,
+            reply=reply,
+            error=error,
+            seconds=seconds,
+        )
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         return self._report(self.wrapped.enqueue, jobs, now=now)
@@ -78,6 +84,22 @@ class InstrumentedStore(Store):
 
     def waiting(self, *, now: datetime | None = None) -> list[str]:
         return self._report(self.wrapped.waiting, now=now)
+
+    def listen(self, timeout: float) -> frozenset[str] | None:
+        """Reported only when it has heard something, or has failed, and as if it had taken no time.
+
+        Waiting is no work of the store's: it must show up neither as calls of a runner that idles, nor as a slow store.
+        """
+        heard, error = None, None
+        try:
+            heard = self.wrapped.listen(timeout)
+            return heard
+        except Exception as raised:
+            error = raised
+            raise
+        finally:
+            if heard or error:
+                self._tell("listen", (timeout,), heard, error, 0.0)
 
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None

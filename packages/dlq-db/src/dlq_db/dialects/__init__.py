@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cache
@@ -14,7 +14,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 
-__all__ = ["Dialect", "statement"]
+__all__ = ["Dialect", "Ear", "statement"]
+
+
+class Ear(Protocol):
+    """Listens on the connection that it is given, which does nothing else."""
+
+    def listen(self, connection: BaseDatabaseWrapper, timeout: float) -> frozenset[str]:
+        """See ``Store.listen``."""
 
 
 class Dialect(Protocol):
@@ -58,6 +65,15 @@ class Dialect(Protocol):
 
     def retire(self, connection: BaseDatabaseWrapper, backend: str, runner: str, beat: int | None) -> bool:
         """See ``Store.retire``."""
+
+    def tell(self, connection: BaseDatabaseWrapper, backend: str, queues: Collection[str]) -> None:
+        """Tell those who listen that these queues have jobs, once they can be seen; without a name, that any may.
+
+        Raises nothing. Does nothing where listeners see for themselves.
+        """
+
+    def ear(self, backend: str, waiting: Callable[[], Iterable[str]]) -> Ear | None:
+        """What listens for this backend; None where nothing can be heard. ``waiting`` is that of ``Store``."""
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """Tune a connection that is not opened yet, and that only the runtime uses."""

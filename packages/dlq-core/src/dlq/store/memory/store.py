@@ -52,6 +52,12 @@ class MemoryStore(Store):
         self.runners: dict[str, _Runner] = {}
         self.workers: dict[str, WorkerInfo] = {}
         self._pauses: dict[str, datetime | None] = {}
+        self._word = threading.Condition(self.lock)
+        self._said: dict[str, int] = {}
+        """For each queue the number of the last word about it."""
+        self._words = 0
+        self._heard = threading.local()
+        """For each thread that listens the number of the last word that it has heard."""
         self._sequence = count(1)
 
     # --- Clients ---
@@ -60,20 +66,22 @@ class MemoryStore(Store):
         now = now or clock()
         with self.lock:
             for new in jobs:
-                waits = new.run_after is not None and new.run_after > now
-                self.jobs.setdefault(
-                    new.id,
-                    StoredJob(
-                        new,
-                        enqueued_at=now,
-                        state=State.SCHEDULED if waits else State.READY,
-                        sequence=next(self._sequence),
-                        metadata=new.metadata,
-                        due_at=new.run_after if waits else None,
-                        expires_at=_after(now, new.expires_after),
-                    ),
-                )
+                if new.id not in self.jobs:
+                    self.jobs[new.id] = self._stored(new, now)
+            self._say({new.queue for new in jobs if self.jobs[new.id].state is State.READY})
         return now
+
+    def _stored(self, new: NewJob, now: datetime) -> StoredJob:
+        waits = new.run_after is not None and new.run_after > now
+        return StoredJob(
+            new,
+            enqueued_at=now,
+            state=State.SCHEDULED if waits else State.READY,
+            sequence=next(self._sequence),
+            metadata=new.metadata,
+            due_at=new.run_after if waits else None,
+            expires_at=_after(now, new.expires_after),
+        )
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with self.lock:
@@ -127,6 +135,21 @@ class MemoryStore(Store):
     def _waiting(self, paused: Collection[str]) -> list[str]:
         return sorted({job.new.queue for job in self._in(State.READY)}.difference(paused))
 
+    def listen(self, timeout: float) -> frozenset[str] | None:
+        with self._word:
+            if not hasattr(self._heard, "last"):
+                self._heard.last = self._words
+            self._word.wait_for(lambda: self._words > self._heard.last, timeout)
+            last, self._heard.last = self._heard.last, self._words
+            return frozenset(queue for queue, word in self._said.items() if word > last)
+
+    def _say(self, queues: Collection[str]) -> None:
+        """Tell those who listen. To be called under the lock."""
+        if queues:
+            self._words += 1
+            self._said |= dict.fromkeys(queues, self._words)
+            self._word.notify_all()
+
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:
@@ -163,6 +186,7 @@ class MemoryStore(Store):
             jobs = [job for job in self._in(State.BLOCKED) if job.new.task in tasks]
             for job in jobs:
                 job.state = State.READY
+            self._say({job.new.queue for job in jobs})
             return len(jobs)
 
     def parked(self) -> list[str]:
@@ -224,7 +248,9 @@ class MemoryStore(Store):
 
     def resume(self, queue: str) -> bool:
         with self.lock:
-            return self._pauses.pop(queue, self) is not self
+            was_paused = self._pauses.pop(queue, self) is not self
+            self._say({queue} if was_paused else ())
+            return was_paused
 
     def paused_queues(self, now: datetime) -> dict[str, datetime | None]:
         """The queues that are paused, and until when. To be called under the lock."""
@@ -254,6 +280,7 @@ class MemoryStore(Store):
             jobs = self._found(ids, {State.FAILED, State.CANCELLED})
             for job in jobs:
                 job.revive(next(self._sequence))
+            self._say({job.new.queue for job in jobs})
             return [job.new.id for job in jobs]
 
     def instruct(self, worker: str, order: Order) -> int | None:
@@ -305,6 +332,7 @@ class MemoryStore(Store):
         due.sort(key=lambda job: (job.due_at, job.sequence))
         for job in due[:limit]:
             job.state, job.due_at, job.sequence = State.READY, None, next(self._sequence)
+        self._say({job.new.queue for job in due[:limit]})
         return len(due[:limit])
 
     def prune(
@@ -334,7 +362,7 @@ class MemoryStore(Store):
         pass
 
     def close(self) -> None:
-        pass
+        self._heard.__dict__.clear()
 
     def _in(self, state: State) -> Iterator[StoredJob]:
         return (job for job in self.jobs.values() if job.state is state)

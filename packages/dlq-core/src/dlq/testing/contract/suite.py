@@ -23,6 +23,7 @@ from dlq.testing.contract.inspecting import Inspecting
 from dlq.testing.contract.instructing import Instructing
 from dlq.testing.contract.intervening import Intervening
 from dlq.testing.contract.keeping import Keeping
+from dlq.testing.contract.listening import Listening
 from dlq.testing.contract.liveness import Liveness
 from dlq.testing.contract.looking import Looking
 from dlq.testing.contract.model import Modelled
@@ -55,6 +56,7 @@ class StoreContract(
     Instructing,
     Notes,
     Looking,
+    Listening,
     Keeping,
     Reaching,
     Inspecting,
@@ -79,7 +81,8 @@ class StoreContract(
 
     A test that a store cannot pass yet is overridden with ``@pytest.mark.xfail(reason=...)`` over a call of
     the original; overriding or removing one in any other way fails ``test_the_contract_is_whole``. The
-    figures ``claimers``, ``rounds``, ``model_examples`` and ``model_steps`` may be set for the store.
+    figures ``claimers``, ``rounds``, ``model_examples`` and ``model_steps`` may be set for the store, and
+    ``can_listen`` is False where ``Store.listen`` returns None.
     """
 
     @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
@@ -14,28 +14,21 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 from dlq_db.dialects import statement
+from dlq_db.dialects.postgresql import sessions
 from dlq_db.dialects.postgresql.arguments import first_of_each, note_columns, outcome_columns
-from dlq_db.dialects.postgresql.patience import limit_waits
+from dlq_db.dialects.postgresql.listening import Listener
 from dlq_db.dialects.postgresql.replies import claim_of, sight_of
+from dlq_db.dialects.postgresql.telling import tell
 
 __all__ = ["PostgreSQL"]
-
-LIMITS = (
-    "-c statement_timeout=20s -c lock_timeout=10s "
-    # A runner that is stopped in the middle of a transaction must not hold its locks for long.
-    "-c idle_in_transaction_session_timeout=10s"
-)
-
-PLANS = (
-    # One plan for all arguments, because planning takes a third as long as the exchange. Such a plan does not know
-    # how few rows it is for, and would read whole tables: it has to look up by key, in the order of an index.
-    "-c plan_cache_mode=force_generic_plan -c jit=off "
-    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_sort=off"
-)
 
 
 class PostgreSQL:
     """See ``Dialect``."""
+
+    def __init__(self, *, pooled: bool = False) -> None:
+        """``pooled``: each transaction may have another connection to the server, see ``sessions``."""
+        self._pooled = pooled
 
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """A plain one: what is read and then written is locked by row."""
@@ -94,7 +87,7 @@ class PostgreSQL:
             "now": now,
             **outcome_columns(outcomes),
         }
-        rows = _not_overtaken(lambda: _rows(connection, "exchange", arguments))
+        rows = _not_overtaken(lambda: self._rows(connection, "exchange", arguments))
         registered, stale, already, first, *_ = rows[0]
         claims = [claim_of(row, worker.id) for row in rows] if first is not None else []
         return Exchanged(claims=claims, stale=stale or [], already=already or [], registered=registered)
@@ -102,7 +95,7 @@ class PostgreSQL:
     def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
         """One statement."""
         arguments = {"backend": backend, "keep": LOG_LINES, **note_columns(notes)}
-        stored = set(_rows(connection, "annotate", arguments))
+        stored = set(self._rows(connection, "annotate", arguments))
         return [note.id for note in notes if (note.id, note.token) not in stored]
 
     def look(
@@ -110,34 +103,39 @@ class PostgreSQL:
     ) -> Sight:
         """One statement."""
         arguments = {"backend": backend, "runner": runner, "most": limit, "now": now}
-        (row,) = _rows(connection, "look", arguments)
+        (row,) = self._rows(connection, "look", arguments)
         return sight_of(row)
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None
     ) -> dict[str, int]:
         """One statement."""
-        return dict(_rows(connection, "beat", {"backend": backend, "runner": runner, "now": now}))
+        return dict(self._rows(connection, "beat", {"backend": backend, "runner": runner, "now": now}))
 
     def retire(self, connection: BaseDatabaseWrapper, backend: str, runner: str, beat: int | None) -> bool:
         """One statement, and once more when a worker registered beside the first, which did not see it."""
         arguments = {"backend": backend, "runner": runner, "beat": beat}
         try:
-            return bool(_rows(connection, "retire", arguments))
+            return bool(self._rows(connection, "retire", arguments))
         except IntegrityError:
-            return bool(_rows(connection, "retire", arguments))
+            return bool(self._rows(connection, "retire", arguments))
+
+    def tell(self, connection: BaseDatabaseWrapper, backend: str, queues: Collection[str]) -> None:
+        """NOTIFY, at most so often."""
+        tell(connection, backend, queues)
+
+    def ear(self, backend: str, waiting: Callable[[], Iterable[str]]) -> Listener | None:
+        """LISTEN, which belongs to a connection to the server: a pooler would lose it."""
+        return None if self._pooled else Listener(backend, waiting)
+
+    def _rows(
+        self, connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any]
+    ) -> list[tuple[Any, ...]]:
+        return sessions.rows(connection, verb, arguments, pooled=self._pooled)
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
-        """Give every call an end: a server that is gone, or busy for ever, must not hang a runner."""
-        options = connection.settings_dict["OPTIONS"]
-        # Django forbids prepared statements; an explicit None in the site's OPTIONS keeps it so.
-        options.setdefault("prepare_threshold", 5)
-        options.setdefault("connect_timeout", 10)
-        options.setdefault("tcp_user_timeout", 20_000)
-        options.setdefault("keepalives_idle", 10)
-        options.setdefault("application_name", "dlq")
-        options["options"] = f"{options.get('options', '')} {LIMITS} {PLANS}".strip()
-        limit_waits(connection)
+        """With limits, plans and patience of its own."""
+        sessions.dedicate(connection, pooled=self._pooled)
 
 
 def _not_overtaken[R](run: Callable[[], R]) -> R:
@@ -147,10 +145,3 @@ def _not_overtaken[R](run: Callable[[], R]) -> R:
         except DataError as error:
             if not isinstance(error.__cause__, psycopg.errors.DivisionByZero):
                 raise
-
-
-def _rows(connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """What a verb's statement answers. Past Django's cursor: prepared by the server, and in no debug log."""
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(statement(f"postgresql/{verb}.sql"), arguments, prepare=True).fetchall()

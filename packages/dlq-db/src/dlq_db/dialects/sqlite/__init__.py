@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from uuid import UUID
@@ -19,6 +19,7 @@ from dlq_db.dialects.sqlite.claiming import claim
 from dlq_db.dialects.sqlite.enqueueing import enqueue
 from dlq_db.dialects.sqlite.looking import look
 from dlq_db.dialects.sqlite.settling import settle
+from dlq_db.dialects.sqlite.watching import Watcher
 from dlq_db.dialects.sqlite.writing import immediate, reserve
 from dlq_db.models import Runner, Worker
 
@@ -91,6 +92,13 @@ class SQLite:
             doomed = Runner.objects.using(connection.alias).filter(backend=backend, name=runner)
             deleted, _ = (doomed.filter(beat=beat) if beat is not None else doomed).delete()
             return deleted > 0
+
+    def tell(self, connection: BaseDatabaseWrapper, backend: str, queues: Collection[str]) -> None:
+        """Nothing: whoever listens sees that the file has changed."""
+
+    def ear(self, backend: str, waiting: Callable[[], Iterable[str]]) -> Watcher:
+        """Watches the file."""
+        return Watcher(waiting)
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """Wait longer for the writer's turn than Django does, and let readers go on beside it."""
