@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from dlq.backend import QueueBackend
 from dlq_redis.inspector import RedisInspector
 from dlq_redis.options import RedisOptions, ReliableRedisOptions
@@ -13,7 +15,7 @@ __all__ = ["RedisBackend", "ReliableRedisBackend"]
 class ReliableRedisBackend(QueueBackend):
     """Jobs on a Redis or Valkey server, each run at least once: what a lost worker had begun runs again."""
 
-    options_class: type[RedisOptions] = ReliableRedisOptions
+    options_class: ClassVar[type[RedisOptions]] = ReliableRedisOptions
 
     def make_store(self) -> RedisStore:
         """The store on the server that ``OPTIONS`` describe."""

@@ -71,11 +71,14 @@ class Server:
     def _by_sentinel(self, options: Mapping[str, Any]) -> Redis:
         hosts = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in self.sentinels)]
         impatient = {"socket_timeout": self.connect_timeout, "socket_connect_timeout": self.connect_timeout}
-        asked = Sentinel(hosts, sentinel_kwargs=impatient)
+        asked: Any = Sentinel(  # type: ignore[no-untyped-call]
+            hosts, sentinel_kwargs=impatient
+        )
         own = dict(Redis.from_url(self.url).connection_pool.connection_kwargs)
         for of_the_url in ("host", "port", "path"):
             own.pop(of_the_url, None)
-        return asked.master_for(self.service, **{**own, **options})
+        master: Redis = asked.master_for(self.service, **{**own, **options})
+        return master
 
 
 class _Clients:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from dlq.job import JobRecord, Order, RunnerInfo, WorkerInfo
 from dlq.states import State
 from dlq.store import Inspector, JobFilter, QueueCounts
 from dlq_redis.clock import moment
-from dlq_redis.rows import due_since, pairs, records_of, row_of, text
+from dlq_redis.data import due_since
+from dlq_redis.replies import records_of
+from dlq_redis.rows import row_of
 from dlq_redis.store import LOOKED_AT, RedisStore
+from dlq_redis.texts import pairs, text
 
 __all__ = ["RedisInspector"]
 
@@ -91,13 +95,13 @@ def _longest_waits(firsts: Sequence[bytes], now: datetime) -> dict[str, float]:
     waits: dict[str, float] = {}
     values = iter(firsts)
     for queue, raw, data in zip(values, values, values, strict=True):
-        waited = max(0.0, (now - moment(due_since(row_of(raw), data))).total_seconds())
+        waited = max(0.0, (now - moment(due_since(row_of(raw).enqueued, data))).total_seconds())
         waits[text(queue)] = max(waited, waits.get(text(queue), 0.0))
     return waits
 
 
 def _runner_of(
-    name: str, beat: int, said: Mapping[str, bytes], workers: Sequence[bytes], now: bytes
+    name: str, beat: int, said: Mapping[str, bytes], workers: Sequence[Any], now: bytes
 ) -> RunnerInfo:
     values = iter(workers)
     crew = [_worker_of(text(id), name, pairs(flat)) for id, flat in zip(values, values, strict=True)]

@@ -67,7 +67,7 @@ class RedisOptions(BackendOptions):
     def _check_url(self) -> None:
         url, _ = self._location()
         try:
-            parse_url(url)
+            parse_url(url)  # type: ignore[no-untyped-call]
         except ValueError as error:
             raise ConfigError(f"url={url!r}: {error}") from None
 

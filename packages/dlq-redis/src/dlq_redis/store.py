@@ -33,20 +33,13 @@ from dlq.store.base import CANCELLABLE
 from dlq_redis import connection
 from dlq_redis.clock import moment, ticks, ticks_in
 from dlq_redis.connection import Server
+from dlq_redis.data import DATA_VERSION, packed_data, packed_head
 from dlq_redis.failures import FOREIGN, translated
 from dlq_redis.keys import tag_of
-from dlq_redis.rows import (
-    DATA_VERSION,
-    claims_of,
-    encoded,
-    held_as,
-    packed_data,
-    packed_head,
-    packed_outcome,
-    records_of,
-    text,
-)
+from dlq_redis.outcomes import held_as, packed_outcome
+from dlq_redis.replies import claims_of, records_of
 from dlq_redis.scripts import script
+from dlq_redis.texts import encoded, text
 
 __all__ = ["RedisStore"]
 
@@ -72,7 +65,7 @@ class RedisStore(Store):
         at = b"" if now is None else ticks(now)
         told = [encoded(arg) if isinstance(arg, str) else arg for arg in args]
         with translated(self.server.name):
-            run = connection.client(self.server).execute_command
+            run: Any = connection.client(self.server).execute_command
             try:
                 return run("EVALSHA", wanted.digest, 1, self.tag, at, *told)
             except NoScriptError:
