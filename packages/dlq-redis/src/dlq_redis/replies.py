@@ -11,7 +11,7 @@ from dlq.job import Attempt, Claim, Counted, Failure, JobRecord
 from dlq.states import State
 from dlq_redis.clock import moment
 from dlq_redis.data import data_of
-from dlq_redis.rows import HAS_RESULT, row_of
+from dlq_redis.rows import HAS_RESULT, Row, row_of
 from dlq_redis.texts import name_at, pairs, text
 
 __all__ = ["claims_of", "records_of"]
@@ -87,7 +87,7 @@ def records_of(reply: Sequence[object]) -> Iterator[JobRecord]:
     """Jobs from a flat list as ``get.lua`` gives it."""
     values = iter(reply)
     for parts in zip(*[values] * 7, strict=True):
-        yield _record_of(*parts)  # type: ignore[arg-type]
+        yield _record_of(*parts)
 
 
 def _record_of(

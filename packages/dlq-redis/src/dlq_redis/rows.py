@@ -49,13 +49,11 @@ def row_of(raw: bytes) -> Row:
         at,
         started,
         keep,
-        length,
     ) = _ROW.unpack_from(raw)
-    end = _ROW.size + length
-    queue = raw[_ROW.size : end]
-    task, end = _name(raw, end)
-    worker, end = _name(raw, end)
-    _, end = _name(raw, end)
+    queue, end = name_at(raw, _ROW.size)
+    task, end = name_at(raw, end)
+    worker, end = name_at(raw, end)
+    _, end = name_at(raw, end)
     return Row(
         state,
         flags,
