@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct
 
+from dlq_redis.texts import name_at
+
 __all__ = ["HAS_RESULT", "Row", "row_of"]
 
 _ROW = Struct(">BBBIIIIdddddd")
@@ -35,39 +37,11 @@ class Row:
 
 def row_of(raw: bytes) -> Row:
     """A row as a script has packed it."""
-    (
-        _,
-        state,
-        flags,
-        token,
-        _,
-        attempts,
-        interruptions,
-        place,
-        enqueued,
-        expires,
-        at,
-        started,
-        keep,
-    ) = _ROW.unpack_from(raw)
+    _, state, flags, token, _, attempts, interruptions, place, *times = _ROW.unpack_from(raw)
     queue, end = name_at(raw, _ROW.size)
     task, end = name_at(raw, end)
     worker, end = name_at(raw, end)
     _, end = name_at(raw, end)
-    return Row(
-        state,
-        flags,
-        token,
-        attempts,
-        interruptions,
-        100 - int(place // _BAND),
-        enqueued,
-        expires,
-        at,
-        started,
-        keep,
-        queue,
-        task,
-        worker,
-        raw[end:],
-    )
+    priority = 100 - int(place // _BAND)
+    names = (queue, task, worker)
+    return Row(state, flags, token, attempts, interruptions, priority, *times, *names, result=raw[end:])
