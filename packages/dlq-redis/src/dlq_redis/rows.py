@@ -43,5 +43,5 @@ def row_of(raw: bytes) -> Row:
     worker, end = name_at(raw, end)
     _, end = name_at(raw, end)
     priority = 100 - int(place // _BAND)
-    names = (queue, task, worker)
-    return Row(state, flags, token, attempts, interruptions, priority, *times, *names, result=raw[end:])
+    counts = (token, attempts, interruptions, priority)
+    return Row(state, flags, *counts, *times, queue=queue, task=task, worker=worker, result=raw[end:])

@@ -1,4 +1,7 @@
-"""Taking back the claims of workers that are gone. A crash is not a failure, and no attempt is used up."""
+"""Taking back the claims of workers that are gone. A crash is not a failure, and no attempt is used up.
+
+Under at-most-once delivery it is: what had started, or may have, is not begun again.
+"""
 
 from __future__ import annotations
 
@@ -84,12 +87,12 @@ def _settle(store: Store, by: str, outcomes: Iterable[Outcome]) -> None:
 
 
 def _verdict(claim: Claim, dead: DeadWorker, backend: QueueBackend, *, alone: bool) -> Outcome:
-    if dead.overdue is not None:
-        return _overdue(claim, backend) if claim.id == dead.overdue else Outcome.handed_back(claim)
-    if dead.deliberate:
+    if claim.id == dead.overdue:
+        return _overdue(claim, backend)
+    if backend.may_repeat and (dead.overdue is not None or dead.deliberate):
         return Outcome.handed_back(claim)
     lost = failure_of(WorkerLost(f"Worker {claim.worker} was lost: {dead.reason}."))
-    if alone and claim.interruptions >= claim.max_interruptions:
+    if not backend.may_repeat or (alone and claim.interruptions >= claim.max_interruptions):
         logger.error("Job %s %s failed: %s", claim.id, claim.task, lost.traceback.strip())
         return Outcome.failed(claim, lost, counted=Counted.INTERRUPTION)
     return Outcome.interrupted(claim, lost)
