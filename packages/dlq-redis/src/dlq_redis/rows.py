@@ -43,5 +43,21 @@ def row_of(raw: bytes) -> Row:
     worker, end = name_at(raw, end)
     _, end = name_at(raw, end)
     priority = 100 - int(place // _BAND)
-    counts = (token, attempts, interruptions, priority)
-    return Row(state, flags, *counts, *times, queue=queue, task=task, worker=worker, result=raw[end:])
+    enqueued, expires, at, started, keep = times
+    return Row(
+        state=state,
+        flags=flags,
+        token=token,
+        attempts=attempts,
+        interruptions=interruptions,
+        priority=priority,
+        enqueued=enqueued,
+        expires=expires,
+        at=at,
+        started=started,
+        keep=keep,
+        queue=queue,
+        task=task,
+        worker=worker,
+        result=raw[end:],
+    )
