@@ -9,7 +9,7 @@ from uuid import UUID
 
 from redis.exceptions import NoScriptError
 
-from dlq.errors import RunnerUnknown, StoreNotReady
+from dlq.errors import RunnerUnknown, StoreError, StoreNotReady
 from dlq.job import (
     LOG_LINES,
     Cancellation,
@@ -55,6 +55,8 @@ class RedisStore(Store):
         self.alias = alias
         self.server = server
         self.tag = tag_of(prefix, alias)
+        self._heard: bytes | None = None
+        """The last hint that this object has read; None before the first."""
 
     def call(self, verb: str, now: datetime | None = None, *args: Any) -> Any:
         """Run the script of a verb.
@@ -160,6 +162,30 @@ class RedisStore(Store):
 
     def orphans(self, limit: int) -> list[Claim]:
         return claims_of(self.call("orphans", None, limit))
+
+    # --- Hints ---
+
+    def listen(self, timeout: float) -> frozenset[str] | None:
+        """Wait until another process says that jobs have become ready: see ``Store.listen``.
+
+        Scripts write to a short stream when a queue that was empty has something to give. Each listener reads it from
+        where it was, so what is said between two calls is heard by the second.
+        """
+        wake = f"{self.tag}:wake"
+        try:
+            with translated(self.server.name):
+                server: Any = connection.listener(self.server, timeout)
+                if self._heard is None:
+                    newest = server.xrevrange(wake, count=1)
+                    self._heard = newest[0][0] if newest else b"0-0"
+                told = server.xread({wake: self._heard}, block=max(1, round(timeout * 1000)))
+        except StoreError:
+            self._heard = None  # Another server may have taken over, with other numbers.
+            raise
+        entries = [entry for _, entries in told for entry in entries]
+        if entries:
+            self._heard = entries[-1][0]
+        return frozenset(text(queue) for _, queues in entries for queue in queues)
 
     # --- Controls ---
 

@@ -49,8 +49,8 @@ local function tell(queues)
   if #queues > 0 then
     local entry = {}
     for _, queue in ipairs(queues) do
-      entry[#entry + 1] = 'q'
       entry[#entry + 1] = queue
+      entry[#entry + 1] = ''
     end
     redis.call('XADD', WAKE, 'MAXLEN', '~', '100', '*', unpack(entry, 1, math.min(#entry, MOST)))
     redis.call('EXPIRE', WAKE, 3600)
