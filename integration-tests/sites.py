@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import pytest
 from django.db import transaction
 from django.tasks.base import Task
 
@@ -23,9 +24,12 @@ from homes import Home, home_at
 from processes import Process, until
 from proxy import Proxy
 
-__all__ = ["HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace"]
+__all__ = ["EVERYWHERE", "HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace"]
 
 HERE = Path(__file__).resolve().parent
+
+EVERYWHERE = pytest.mark.parametrize("vendor", ["sqlite", "postgresql", "redis"])
+"""Has a test run on every kind of store."""
 
 HEARTBEAT = 0.1
 THRESHOLD = 1.0

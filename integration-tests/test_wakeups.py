@@ -11,9 +11,10 @@ import pytest
 from dlq import Task
 from dlq.states import State
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 
+@EVERYWHERE
 def test_the_job_of_a_killed_child_runs_again_long_before_anybody_polls(site: Site) -> None:
     site.options["poll_interval"] = 120
     job = site.enqueue(tasks.hold, "gate")
