@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from topologies import Nodes
 
 from dlq_redis import connection
 from dlq_redis.connection import Server
@@ -32,3 +33,11 @@ def server(server_kind: str) -> Iterator[Server]:
     connection.client(found).flushall()
     yield found
     connection.release(found)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """Starts servers for the tests of a module."""
+    nodes = Nodes(tmp_path_factory.mktemp("nodes"))
+    yield nodes
+    nodes.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
+from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -74,9 +75,10 @@ class Server:
         asked: Any = Sentinel(  # type: ignore[no-untyped-call]
             hosts, sentinel_kwargs=impatient
         )
-        own = dict(Redis.from_url(self.url).connection_pool.connection_kwargs)
-        for of_the_url in ("host", "port", "path"):
-            own.pop(of_the_url, None)
+        own = parse_url(self.url)  # type: ignore[no-untyped-call]
+        own["ssl"] = own.pop("connection_class", None) is SSLConnection
+        for of_one_server in ("host", "port", "path"):
+            own.pop(of_one_server, None)
         master: Redis = asked.master_for(self.service, **{**own, **options})
         return master
 
