@@ -1,4 +1,4 @@
-"""Where the jobs of a test may be, each at a URL: files of SQLite, databases on the PostgreSQL server, a Redis server."""
+"""Where the jobs of a test may be, each at a URL: files of SQLite, databases on PostgreSQL, a Redis server."""
 
 from __future__ import annotations
 

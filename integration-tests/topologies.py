@@ -1,4 +1,4 @@
-"""Servers of a test's own: one with other settings, a Cluster of three masters, a master with a replica and Sentinels."""
+"""Servers of a test's own: one with other settings, a Cluster of three masters, a master under Sentinels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,10 @@ class Nodes:
         until(node.client.ping, f"the server on port {port} did not start")
         return node
 
+    def free_port(self) -> int:
+        """One that nobody listens on."""
+        return _free_ports(1)[0]
+
     def cluster(self) -> list[Node]:
         """Three masters that share the slots."""
         nodes = [self.start(*_as_member()) for _ in range(3)]
@@ -115,7 +120,7 @@ class Nodes:
             bus = int(node.client.config_get("cluster-port")["cluster-port"])
             _do(nodes[0], "CLUSTER MEET", HOST, node.port, bus)
         for node in nodes:
-            until(lambda: _is_whole(node), "the Cluster is not whole")  # noqa: B023
+            until(partial(_is_whole, node), "the Cluster is not whole")
         return nodes
 
     def sentinels(self) -> Sentinels:
@@ -129,12 +134,13 @@ class Nodes:
         ]
         watchers = [self.start("--sentinel", config="\n".join(rules) + "\n") for _ in range(3)]
         for watcher in watchers:
-            until(
-                lambda: len(_do(watcher, "SENTINEL SENTINELS", "jobs")) == 2  # noqa: B023
-                and _do(watcher, "SENTINEL REPLICAS", "jobs"),  # noqa: B023
-                "the Sentinels do not know each other",
-            )
+            until(partial(_knows_the_others, watcher), "the Sentinels do not know each other")
         return Sentinels(master, replica, watchers)
+
+
+def _knows_the_others(watcher: Node) -> bool:
+    peers, replicas = _do(watcher, "SENTINEL SENTINELS", "jobs"), _do(watcher, "SENTINEL REPLICAS", "jobs")
+    return len(peers) == 2 and len(replicas) == 1
 
 
 def _as_member() -> Iterator[str]:

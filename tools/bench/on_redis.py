@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 import django
 from redis import Redis
@@ -48,7 +49,7 @@ def measure_redis(jobs: int, rounds: int) -> None:
     server.flushall()
 
 
-def _drain(server: Redis, jobs: int) -> float:
+def _drain(server: Any, jobs: int) -> float:
     _fill(jobs)
     ended = "{dlq:default}:ended:5"
     with running("", {"*": 1}):
@@ -57,8 +58,8 @@ def _drain(server: Redis, jobs: int) -> float:
             if time.monotonic() > deadline:
                 raise SystemExit(f"{jobs - server.zcard(ended)} of {jobs} jobs have not succeeded.")
             time.sleep(0.05)
-    (_, first), (_, last) = server.zrange(ended, 0, 0, withscores=True)[0], server.zrange(ended, -1, -1, withscores=True)[0]
-    return jobs / (last - first) * 1e6
+    ends = [server.zrange(ended, at, at, withscores=True)[0][1] for at in (0, -1)]
+    return float(jobs / (ends[1] - ends[0]) * 1e6)
 
 
 def _fill(jobs: int) -> None:
@@ -68,7 +69,7 @@ def _fill(jobs: int) -> None:
         noop.enqueue_many([ARGUMENTS] * min(1000, jobs - first))
 
 
-def _enqueue(server: Redis) -> None:
+def _enqueue(server: Any) -> None:
     from bench.tasks import noop
 
     args, kwargs = ARGUMENTS
@@ -90,7 +91,7 @@ def _rate(call: Callable[[], object]) -> float:
     return 1 / median(took)
 
 
-def _weigh(server: Redis, jobs: int) -> None:
+def _weigh(server: Any, jobs: int) -> None:
     server.flushall()
     empty = server.info("memory")["used_memory"]
     _fill(jobs)

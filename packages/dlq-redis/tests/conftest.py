@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from topologies import Nodes
 
 from dlq_redis import connection
 from dlq_redis.connection import Server
+from topologies import Nodes
 
 
 def server_at(name: str) -> Server:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from topologies import Node, Nodes
 
 from dlq.store import Store
 from dlq.testing.contract import MakeStore, StoreContract
@@ -18,6 +17,7 @@ from dlq_redis import connection
 from dlq_redis.connection import Server
 from dlq_redis.inspector import RedisInspector
 from dlq_redis.store import RedisStore
+from topologies import Node, Nodes
 
 
 @pytest.fixture(scope="module")

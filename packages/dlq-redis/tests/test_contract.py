@@ -1,7 +1,7 @@
 """The contract of stores: all of it on Redis, and on other servers what hangs on their ways with scripts.
 
-A store knows nothing of delivery modes: both backends have this one, and all laws hold for it. What at-most-once does not
-promise, that a lost job runs again, is decided in the runtime: see dlq-core's tests of the rescue.
+A store knows nothing of delivery modes: both backends have this one, and all laws hold for it. What at-most-once
+does not promise, that a lost job runs again, is decided in the runtime: see dlq-core's tests of the rescue.
 """
 
 from __future__ import annotations

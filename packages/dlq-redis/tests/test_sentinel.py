@@ -1,11 +1,10 @@
-"""A master that dies under Sentinel: work goes on with the replica, and what the server kept is neither lost nor stuck."""
+"""A master that dies under Sentinel: work goes on with the replica, and nothing that it has is lost or stuck."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from topologies import Nodes, Sentinels, until
 
 from dlq.errors import StoreUnavailable
 from dlq.job import WorkerRef
@@ -13,6 +12,7 @@ from dlq.states import State
 from dlq.testing.contract.builders import OUTCOMES, add_many, claim, register, settle, state_of
 from dlq_redis.connection import Server, release
 from dlq_redis.store import RedisStore
+from topologies import Nodes, Sentinels, until
 
 ATTEMPTS_EVERY = 0.05
 

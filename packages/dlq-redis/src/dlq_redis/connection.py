@@ -63,9 +63,9 @@ class Server:
         return {
             "socket_timeout": timeout,
             "socket_connect_timeout": self.connect_timeout,
-            "socket_keepalive": True,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
+            **({} if self.url.startswith("unix:") else {"socket_keepalive": True}),
             **dict(self.settings),
         }
 

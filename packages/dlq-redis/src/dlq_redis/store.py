@@ -27,10 +27,12 @@ from dlq.job import (
     WorkerInfo,
     WorkerRef,
 )
+from dlq.logs import get_logger
 from dlq.states import State
 from dlq.store import Store
 from dlq.store.base import CANCELLABLE
 from dlq_redis import connection
+from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
 from dlq_redis.clock import moment, ticks, ticks_in
 from dlq_redis.connection import Server
 from dlq_redis.data import DATA_VERSION, packed_data, packed_head
@@ -42,6 +44,10 @@ from dlq_redis.scripts import script
 from dlq_redis.texts import encoded, text
 
 __all__ = ["RedisStore"]
+
+logger = get_logger("dlq.redis")
+
+_advised: set[Server] = set()
 
 LOOKED_AT = 10_000
 """Jobs that one script looks at at most when it searches: a server does nothing else meanwhile."""
@@ -132,6 +138,10 @@ class RedisStore(Store):
 
     def register_runner(self, runner: RunnerInfo, *, now: datetime | None = None) -> None:
         self.call("register_runner", now, runner.id, runner.host, runner.pid, runner.beat)
+        if self.server not in _advised:
+            _advised.add(self.server)  # Once in a process, and those that it forks.
+            for each in self.advice():
+                logger.warning("%s: %s. %s", self.server.name, each.text, each.remedy)
 
     def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
         said = {
@@ -257,9 +267,24 @@ class RedisStore(Store):
         return deleted
 
     def ping(self) -> None:
+        with translated(self.server.name):
+            facts = facts_of(self.server, self.tag)
+        if version_of(facts) < OLDEST:
+            raise StoreNotReady(
+                f"{self.server.name} is Redis {facts['redis_version']}; dlq-redis needs Redis {OLDEST[0]}.{OLDEST[1]} "
+                f"or newer, or Valkey."
+            )
         if found := self.call("ping"):
             key, kind = map(text, found)
             raise StoreNotReady(f"{self.server.name} has a {kind} under the key {key}. {FOREIGN}")
+
+    def advice(self) -> list[Advice]:
+        """What the server's settings put at stake.
+
+        Raises StoreError.
+        """
+        with translated(self.server.name):
+            return list(advice(facts_of(self.server, self.tag)))
 
     def dedicate(self) -> None:
         with translated(self.server.name):
