@@ -12,7 +12,7 @@ from django.utils import timezone
 from dlq.states import State
 from processes import Process, until
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 
 def said(site: Site, *arguments: str) -> str:
@@ -29,6 +29,7 @@ def worker_ids(site: Site, runner: Process) -> list[str]:
 # --- Pause
 
 
+@EVERYWHERE
 def test_a_queue_paused_in_the_middle_starts_nothing_more_while_others_go_on(site: Site) -> None:
     site.start({"*": 1})
     labels = [f"mail-{number}" for number in range(30)]
@@ -70,6 +71,7 @@ def test_a_pause_for_a_while_ends_by_itself_and_can_be_seen_from_code(site: Site
 # --- Workers
 
 
+@EVERYWHERE
 def test_a_quiet_worker_claims_nothing_until_it_is_told_to_work(site: Site) -> None:
     runner = site.start({"*": 1, "mail": 1})
     (quiet,) = [w.id for i in site.runners() for w in i.workers if w.queues == "*"]

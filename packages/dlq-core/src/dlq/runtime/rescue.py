@@ -1,4 +1,7 @@
-"""Taking back the claims of workers that are gone. A crash is not a failure, and no attempt is used up."""
+"""Taking back the claims of workers that are gone. A crash is not a failure, and no attempt is used up.
+
+Under at-most-once delivery it is: what had started, or may have, is not begun again.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,11 @@ def rescue_orphans(store: Store, backend: QueueBackend, by: str, reason: str) ->
         rescued += len(claims)
         # Which of them had started died with their runner, and what ran beside them in other workers.
         alone = _alone_in_runner(store, claims)
-        _settle(store, by, (_lost_with_runner(claim, reason, alone=claim.id in alone) for claim in claims))
+        _settle(
+            store,
+            by,
+            (_lost_with_runner(claim, reason, backend, alone=claim.id in alone) for claim in claims),
+        )
     if rescued:
         logger.warning("Took back %d jobs of workers that are gone (%s).", rescued, reason)
     return rescued
@@ -94,21 +101,23 @@ def was_lost_with_runner(history: Sequence[Attempt]) -> bool:
     return bool(lost) and lost[-1].failure.exception == RUNNER_LOST
 
 
-def _lost_with_runner(claim: Claim, reason: str, *, alone: bool) -> Outcome:
-    return _lost(claim, RunnerLost(f"Worker {claim.worker} was lost: {reason}."), alone=alone)
+def _lost_with_runner(claim: Claim, reason: str, backend: QueueBackend, *, alone: bool) -> Outcome:
+    error = RunnerLost(f"Worker {claim.worker} was lost: {reason}.")
+    return _lost(claim, error, backend, alone=alone)
 
 
 def _verdict(claim: Claim, dead: DeadWorker, backend: QueueBackend, *, alone: bool) -> Outcome:
-    if dead.overdue is not None:
-        return _overdue(claim, backend) if claim.id == dead.overdue else Outcome.handed_back(claim)
-    if dead.deliberate:
+    if claim.id == dead.overdue:
+        return _overdue(claim, backend)
+    if backend.may_repeat and (dead.overdue is not None or dead.deliberate):
         return Outcome.handed_back(claim)
-    return _lost(claim, WorkerLost(f"Worker {claim.worker} was lost: {dead.reason}."), alone=alone)
+    error = WorkerLost(f"Worker {claim.worker} was lost: {dead.reason}.")
+    return _lost(claim, error, backend, alone=alone)
 
 
-def _lost(claim: Claim, error: WorkerLost, *, alone: bool) -> Outcome:
+def _lost(claim: Claim, error: WorkerLost, backend: QueueBackend, *, alone: bool) -> Outcome:
     lost = failure_of(error)
-    if alone and claim.interruptions >= claim.max_interruptions:
+    if not backend.may_repeat or (alone and claim.interruptions >= claim.max_interruptions):
         logger.error("Job %s %s failed: %s", claim.id, claim.task, lost.traceback.strip())
         return Outcome.failed(claim, lost, counted=Counted.INTERRUPTION)
     return Outcome.interrupted(claim, lost)

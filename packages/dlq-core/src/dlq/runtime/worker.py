@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from dlq.conf import BackendOptions, WorkerPool
+from dlq.conf import BackendOptions, Delivery, WorkerPool
 from dlq.errors import RunnerUnknown, StoreError, StoreRefused
 from dlq.job import Claim, Exchanged, Order, Outcome, WorkerInfo, WorkerRef
 from dlq.logs import get_logger
@@ -70,7 +70,8 @@ class Worker:
         self._wear = Wear(pool)
         self._workload = workload
         self._executor = executor
-        self._pace = Pace(workload.slots)
+        # A claim that is lost unseen has failed under at-most-once: there should be none that does not run.
+        self._pace = Pace(workload.slots, prefetches=options.delivery is Delivery.AT_LEAST_ONCE)
         self._outage = Outage(f"Worker {info.id}", longest=min(1.0, options.heartbeat_interval))
         self._ref: WorkerRef | None = None
         self._own_queue = broadcast_queue(info.runner)
