@@ -63,11 +63,11 @@ class Listener:
     def _wait(self, connection: psycopg.Connection, ends_at: float) -> frozenset[str]:
         while True:
             now = time.monotonic()
+            self._check(connection, now)
             if queues := self._heard(now) or self._echoed(now):
                 return queues
             if now >= ends_at:
                 return frozenset()
-            self._check(connection, now)
             self._receive(connection, min(ends_at, *self._echoes.values(), now + CHECK_EVERY) - now)
 
     def _receive(self, connection: psycopg.Connection, timeout: float) -> None:
