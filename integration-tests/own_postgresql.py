@@ -73,5 +73,8 @@ class OwnPostgreSQL:
 
     def logged_statements(self, application: str) -> list[str]:
         """What this application has asked, if ``log_statement`` is ``all``."""
-        asked = re.compile(rf"\[{re.escape(application)}\] LOG:  (?:statement|execute [^:]*): (.*)")
+        asked = re.compile(
+            rf"\[{re.escape(application)}\] LOG:  (?:statement|execute [^:]*): (.*?)(?=\n\d{{4}}-\d\d-\d\d |\Z)",
+            re.DOTALL,
+        )
         return asked.findall(self._log.read_text(errors="replace"))

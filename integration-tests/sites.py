@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db import transaction
@@ -21,9 +21,8 @@ from dlq.job import JobRecord, RunnerInfo
 from dlq.states import FINISHED, State
 from dlq_db.backends import DatabaseBackend
 from processes import Process, until
-from proxy import Proxy
 
-__all__ = ["HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace"]
+__all__ = ["HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace", "Way"]
 
 HERE = Path(__file__).resolve().parent
 
@@ -40,6 +39,13 @@ class Trace(NamedTuple):
     pid: int
     thread: int
     at: float
+
+
+class Way(Protocol):
+    """Something between a process and its database."""
+
+    def url(self, url: str) -> str:
+        """The way through it to what ``url`` names."""
 
 
 class Site:
@@ -152,7 +158,7 @@ class Site:
     # --- Processes
 
     def start(
-        self, workers: Mapping[str, Any], *arguments: str, through: Proxy | None = None, **settings: Any
+        self, workers: Mapping[str, Any], *arguments: str, through: Way | None = None, **settings: Any
     ) -> Process:
         """A ``queue_runner``, when all of its workers are registered."""
         runner = self.launch(*arguments, through=through, DLQ_WORKERS=workers, **settings)
@@ -163,7 +169,7 @@ class Site:
         self,
         *arguments: str,
         command: str = "queue_runner",
-        through: Proxy | None = None,
+        through: Way | None = None,
         environment: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> Process:
@@ -178,7 +184,7 @@ class Site:
         return runner
 
     def manage(
-        self, *arguments: str, through: Proxy | None = None, **settings: Any
+        self, *arguments: str, through: Way | None = None, **settings: Any
     ) -> subprocess.CompletedProcess[str]:
         """Another command of ``manage.py``, to its end."""
         return subprocess.run(
@@ -209,7 +215,7 @@ class Site:
         (pid,) = set(runner.children()) - set(self.worker_pids(runner))
         return pid
 
-    def environment(self, settings: Mapping[str, Any], through: Proxy | None) -> dict[str, str]:
+    def environment(self, settings: Mapping[str, Any], through: Way | None) -> dict[str, str]:
         """The environment of a process of this site, with these settings in place of the project's."""
         tasks = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend", "OPTIONS": self.options}}
         return {
