@@ -31,6 +31,8 @@ def measure_idle(seconds: float, *, sqlite: bool = False) -> None:
         manage(url, "django", "migrate", "-v0")
         calls = Path(folder, "calls")
         with running(url, {"*": 1}, DLQ_BENCH_CALLS=str(calls)) as runner:
+            while not calls.exists() or "look" not in calls.read_text():
+                time.sleep(0.1)
             time.sleep(WARM_UP)
             tree = [runner.pid, *_children(runner.pid)]
             asked = _transactions(url)

@@ -73,7 +73,7 @@ def test_it_is_told_what_went_wrong_and_what_to_do(
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"pooling": "session"}, "pooling='session' must be \"transaction\""),
+        ({"pooling": "statement"}, "pooling='statement' must be \"transaction\""),
         ({"pooling": "transaction"}, "pooling='transaction' is for PostgreSQL; 'default' is sqlite"),
         ({"listen_notify": "yes"}, "listen_notify"),
     ],

@@ -64,7 +64,7 @@ class DatabaseStore(Store):
         self.alias = alias
         self.database = database
         self._listen_notify = listen_notify
-        self._pooled = pooling is not None
+        self._pooled = pooling == "transaction"
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
