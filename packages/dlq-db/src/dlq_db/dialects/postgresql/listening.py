@@ -19,7 +19,7 @@ ECHO = 1.2 * WINDOW
 
 A little more, so that in a stream of words each comes before the echo of the one before.
 """
-CHECK_EVERY = 30.0
+CHECK_EVERY = 60.0
 """Seconds of silence after which the server is asked whether it is still there."""
 
 
