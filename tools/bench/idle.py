@@ -8,23 +8,34 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg
+
 from bench.runners import manage, running
-from bench.servers import fresh_database
+from bench.servers import fresh_database, fresh_file
 
 __all__ = ["measure_idle"]
 
 WARM_UP = 5.0
+STATISTICS_WITHIN = 2.0
+"""Seconds after which sessions have reported what they did."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def measure_idle(seconds: float) -> None:
-    """Print the share of a core, the store calls a second, and the proportional set size of each process."""
-    with fresh_database("dlq_bench_idle") as url, TemporaryDirectory() as folder:
+def measure_idle(seconds: float, *, sqlite: bool = False) -> None:
+    """Print the share of a core, the store calls a second, and the proportional set size of each process.
+
+    What a store asks while it listens is none of its calls; of PostgreSQL it shows in the server's own count.
+    """
+    database = fresh_file() if sqlite else fresh_database("dlq_bench_idle")
+    with database as url, TemporaryDirectory() as folder:
         manage(url, "django", "migrate", "-v0")
         calls = Path(folder, "calls")
         with running(url, {"*": 1}, DLQ_BENCH_CALLS=str(calls)) as runner:
+            while not calls.exists() or "look" not in calls.read_text():
+                time.sleep(0.1)
             time.sleep(WARM_UP)
             tree = [runner.pid, *_children(runner.pid)]
+            asked = _transactions(url)
             before, busy = len(calls.read_text().split()), sum(map(_processor_seconds, tree))
             time.sleep(seconds)
             verbs = Counter(calls.read_text().split()[before:])
@@ -32,9 +43,25 @@ def measure_idle(seconds: float) -> None:
             rate = verbs.total() / seconds
             print(f"idle for {seconds:g} s, {len(tree)} processes:")
             print(f"  {100 * busy / seconds:.2f} % of a core, {rate:.2f} store calls a second: {dict(verbs)}")
+            if not sqlite:
+                asked = _transactions(url) - asked - 1  # This question is one, too.
+                print(f"  {asked / seconds:.2f} transactions a second in the server's own count")
             for pid in tree:
                 name = "parent" if pid == runner.pid else "child"
                 print(f"  {name}: PSS {_memory(pid, 'Pss'):.1f} MiB, RSS {_memory(pid, 'Rss'):.1f} MiB")
+
+
+def _transactions(url: str) -> int:
+    """How many this database has seen; 0 on SQLite, which counts none."""
+    if url.startswith("sqlite:"):
+        return 0
+    with psycopg.connect(url, autocommit=True) as connection:
+        time.sleep(STATISTICS_WITHIN)
+        row = connection.execute(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
 
 
 def _children(pid: int) -> list[int]:

@@ -15,11 +15,14 @@ from typing import Any
 __all__ = ["manage", "running"]
 
 
-def environment_for(url: str, workers: Mapping[str, Any]) -> dict[str, str]:
-    """What a process needs to be part of the measured site."""
+def environment_for(
+    url: str, workers: Mapping[str, Any], options: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """What a process needs to be part of the measured site; ``options`` are those of the backend."""
     return os.environ | {
         "DLQ_BENCH_DATABASE_URL": url,
         "DLQ_BENCH_WORKERS": json.dumps(workers),
+        "DLQ_BENCH_OPTIONS": json.dumps(options or {}),
         "DJANGO_SETTINGS_MODULE": "bench.settings",
     }
 
@@ -30,12 +33,17 @@ def manage(url: str, *command: str) -> None:
 
 
 @contextmanager
-def running(url: str, workers: Mapping[str, Any], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A runner with these workers, and these additions to its environment, until the block ends."""
+def running(
+    url: str,
+    workers: Mapping[str, Any],
+    options: Mapping[str, Any] | None = None,
+    **environment: str,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A runner with these workers and options, and these additions to its environment, until the block ends."""
     with tempfile.TemporaryFile() as log:
         runner = subprocess.Popen(
             [sys.executable, "-m", "django", "queue_runner"],
-            env=environment_for(url, workers) | environment,
+            env=environment_for(url, workers, options) | environment,
             stdout=log,
             stderr=log,
         )

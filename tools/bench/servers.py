@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 
-__all__ = ["database", "fresh_database"]
+__all__ = ["database", "fresh_database", "fresh_file"]
 
 
 def database(url: str) -> dict[str, Any]:
-    """An entry of ``DATABASES`` for a PostgreSQL URL."""
+    """An entry of ``DATABASES`` for the URL of a PostgreSQL database, or of a file of SQLite."""
     parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": parts.path.removeprefix("/")}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.path.lstrip("/"),
@@ -37,3 +41,10 @@ def fresh_database(name: str) -> Iterator[str]:
             yield server.rpartition("/")[0] + f"/{name}"
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def fresh_file() -> Iterator[str]:
+    """A file of SQLite for one measurement; its URL."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{Path(folder, 'bench.sqlite3')}"

@@ -8,11 +8,13 @@ from bench.servers import database
 SECRET_KEY = "for benchmarks only"
 USE_TZ = True
 INSTALLED_APPS = ["dlq", "dlq_db", "bench"]
+OPTIONS = json.loads(os.environ.get("DLQ_BENCH_OPTIONS", "{}"))
 if redis := os.environ.get("DLQ_BENCH_REDIS_URL"):
-    TASKS = {"default": {"BACKEND": "dlq_redis.backends.ReliableRedisBackend", "OPTIONS": {"url": redis}}}
+    backend, options = "dlq_redis.backends.ReliableRedisBackend", {"url": redis, **OPTIONS}
 else:
     DATABASES = {"default": database(os.environ["DLQ_BENCH_DATABASE_URL"])}
-    TASKS = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend"}}
+    backend, options = "dlq_db.backends.DatabaseBackend", OPTIONS
+TASKS = {"default": {"BACKEND": backend, "OPTIONS": options}}
 DLQ_WORKERS = json.loads(os.environ.get("DLQ_BENCH_WORKERS", '{"*": 1}'))
 # Each job is logged, as in production; the lines go to a file.
 LOGGING = {

@@ -1,6 +1,8 @@
 """The jobs that are measured: they do nothing, so that only DLQ is measured."""
 
 import asyncio
+import time
+from pathlib import Path
 from typing import Any
 
 from dlq import task
@@ -9,6 +11,14 @@ from dlq import task
 @task
 def noop(*args: Any, **kwargs: Any) -> None:
     """Return at once."""
+
+
+@task
+def tell_start(pipe: str) -> None:
+    """Write into a named pipe when this was called."""
+    started = time.monotonic()
+    with Path(pipe).open("w") as file:
+        file.write(f"{started}\n")
 
 
 @task

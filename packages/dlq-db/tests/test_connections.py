@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 
 from dlq_db.store import DatabaseStore
 
@@ -41,11 +42,53 @@ class TestADedicatedConnection:
 
 
 @pytest.mark.django_db(transaction=True, databases=["postgres"])
-def test_every_call_of_a_runner_has_an_end_on_the_server_too() -> None:
-    store = DatabaseStore("default", database="postgres")
+class TestADedicatedConnectionToPostgreSQL:
+    @pytest.fixture
+    def dedicated(self) -> Iterator[DatabaseStore]:
+        store = DatabaseStore("default", database="postgres")
+        store.dedicate()
+        store.ping()
+        yield store
+        store.close()
+
+    def test_has_an_end_for_every_call_on_the_server_too(self, dedicated: DatabaseStore) -> None:
+        limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        assert all(shown(dedicated, limit) != "0" for limit in limits)
+
+    def test_may_be_idle_for_as_long_as_it_likes(self, dedicated: DatabaseStore) -> None:
+        assert shown(dedicated, "idle_session_timeout") == "0"
+
+    def test_notices_by_itself_when_the_server_has_vanished(self, dedicated: DatabaseStore) -> None:
+        waits = dedicated.connection.connection.info.get_parameters()
+        names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+        assert {name: waits[name] for name in (*names, "connect_timeout")} == {
+            "keepalives_idle": "10",
+            "keepalives_interval": "5",
+            "keepalives_count": "3",
+            "tcp_user_timeout": "20000",
+            "connect_timeout": "10",
+        }
+
+
+@pytest.mark.django_db(transaction=True, databases=["postgres"])
+@pytest.mark.parametrize("pooling", [None, "transaction"])
+def test_the_runtime_has_its_own_isolation_level_whatever_the_site_has(
+    monkeypatch: pytest.MonkeyPatch, pooling: str | None
+) -> None:
+    site = connections["postgres"].settings_dict["OPTIONS"]
+    monkeypatch.setitem(site, "isolation_level", psycopg.IsolationLevel.SERIALIZABLE)
+    monkeypatch.setitem(site, "options", r"-c default_transaction_isolation=serializable")
+    store = DatabaseStore("default", database="postgres", pooling=pooling)
     store.dedicate()
-    with store.connection.cursor() as cursor:
-        for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-            cursor.execute(f"SHOW {limit}")
-            assert cursor.fetchone() != ("0",)
+    with transaction.atomic("postgres"):
+        assert shown(store, "transaction_isolation") == "read committed"
+    if pooling is None:
+        assert shown(store, "transaction_isolation") == "read committed"
     store.close()
+
+
+def shown(store: DatabaseStore, name: str) -> str:
+    with store.connection.cursor() as cursor:
+        cursor.execute(f"SHOW {name}")
+        value: str = cursor.fetchone()[0]
+        return value

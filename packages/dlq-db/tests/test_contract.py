@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import pytest
+from django.db import connections
 
+from dlq.job import WorkerRef
 from dlq.store import Store
 from dlq.testing.contract import MakeStore, StoreContract
+from dlq.testing.contract.builders import register
+from dlq.testing.contract.cancelling import Cancelling
+from dlq.testing.contract.claiming import Claiming
+from dlq.testing.contract.enqueueing import Enqueueing
+from dlq.testing.contract.listening import Listening
+from dlq.testing.contract.liveness import Liveness
+from dlq.testing.contract.looking import Looking
+from dlq.testing.contract.notes import Notes
+from dlq.testing.contract.reconciling import Reconciling
+from dlq.testing.contract.retrying import Retrying
+from dlq.testing.contract.settling import Settling
 from dlq_db.inspector import DatabaseInspector
 from dlq_db.store import DatabaseStore
 
 
-class DatabaseContract(StoreContract):
+class OnADatabase:
     database: ClassVar[str]
+    options: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture
     def make_store(self) -> MakeStore:
-        return lambda alias="default": DatabaseStore(alias, database=self.database)
+        return lambda alias="default": DatabaseStore(alias, database=self.database, **self.options)
 
     @pytest.fixture
     def store(self, make_store: MakeStore) -> Store:
@@ -29,10 +44,73 @@ class DatabaseContract(StoreContract):
 
 
 @pytest.mark.django_db(transaction=True, databases=["default"])
-class TestSQLite(DatabaseContract):
+class TestSQLite(OnADatabase, StoreContract):
     database = "default"
 
 
 @pytest.mark.django_db(transaction=True, databases=["postgres"])
-class TestPostgreSQL(DatabaseContract):
+class TestPostgreSQL(OnADatabase, StoreContract):
     database = "postgres"
+
+
+class EveryStatement(
+    OnADatabase,
+    Enqueueing,
+    Claiming,
+    Settling,
+    Reconciling,
+    Liveness,
+    Cancelling,
+    Retrying,
+    Notes,
+    Looking,
+    Listening,
+):
+    """The areas in which each statement is sent, on connections as runners have them.
+
+    Races, series of calls beside a model, and what holds for all kinds of outcomes and values, depend neither on the
+    version nor on a pooler.
+    """
+
+    @pytest.fixture
+    def store(self, make_store: MakeStore) -> Iterator[Store]:
+        store = make_store()
+        store.dedicate()
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def worker(self, store: Store) -> WorkerRef:
+        return register(store, "worker-1", "runner-1")
+
+    @pytest.fixture
+    def other_worker(self, store: Store) -> WorkerRef:
+        return register(store, "worker-2", "runner-2")
+
+
+@pytest.mark.django_db(transaction=True, databases=["postgres18"])
+class TestPostgreSQL18(EveryStatement):
+    database = "postgres18"
+
+    def test_it_is_that_version(self, store: DatabaseStore) -> None:
+        assert store.connection.pg_version // 10_000 == 18
+
+
+# The rows are removed through ``postgres``, which is the same database.
+@pytest.mark.django_db(transaction=True, databases=["postgres", "pgbouncer"])
+class TestPgBouncer(EveryStatement):
+    database = "pgbouncer"
+    options: ClassVar[dict[str, Any]] = {"pooling": "transaction"}
+    can_listen = False
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def no_connection_is_left_in_the_pool(cls, django_db_blocker: Any) -> Iterator[None]:
+        """It would keep the database from being dropped."""
+        yield
+        with django_db_blocker.unblock(), connections["postgres"].cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            connections["postgres"].close()

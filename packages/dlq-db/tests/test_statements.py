@@ -53,12 +53,18 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 @pytest.mark.django_db(transaction=True, databases=["postgres"])
 class TestPostgreSQL:
     @pytest.fixture
-    def store(self) -> Iterator[DatabaseStore]:
-        store = DatabaseStore("default", database="postgres")
+    def pooling(self) -> str | None:
+        return None
+
+    @pytest.fixture
+    def store(self, pooling: str | None) -> Iterator[DatabaseStore]:
+        """One that tells nobody of its jobs."""
+        store = DatabaseStore("default", database="postgres", listen_notify=False, pooling=pooling)
         store.dedicate()
         yield store
         store.close()
 
+    @pytest.mark.parametrize("pooling", [None, "transaction"])
     @pytest.mark.parametrize("verb", IN_ONE_STATEMENT)
     def test_the_verb_is_one_statement(
         self, store: DatabaseStore, statements: list[object], verb: str

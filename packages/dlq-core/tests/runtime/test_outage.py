@@ -47,6 +47,16 @@ def test_only_the_answer_that_ends_an_outage_says_so(outage: Outage) -> None:
     assert not outage.over()
 
 
+def test_another_reason_is_told_too(outage: Outage, caplog: pytest.LogCaptureFixture) -> None:
+    for error in (AWAY, AWAY, StoreNotReady("it is a replica"), AWAY):
+        outage.failed(error)
+    assert [record.getMessage().partition(".")[0] for record in caplog.records] == [
+        "Worker 7: connection refused",
+        "Worker 7: it is a replica",
+        "Worker 7: connection refused",
+    ]
+
+
 def test_an_outage_is_two_lines_in_the_log_however_long_it_is(
     outage: Outage, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,7 +21,8 @@ class DatabaseOptions(BackendOptions):
     listen_notify: bool = True
     """Whether runners are told of new jobs at once: by NOTIFY on PostgreSQL, by watching the file on SQLite."""
     pooling: str | None = None
-    """``"transaction"`` where a pooler such as PgBouncer gives each transaction another connection."""
+    """``"transaction"`` where a pooler such as PgBouncer gives each transaction another connection; ``"session"``, or
+    None, where there is none that does."""
 
     def __post_init__(self) -> None:
         """Check that the database is one of the site's, and one that dlq-db speaks.
@@ -38,9 +39,9 @@ class DatabaseOptions(BackendOptions):
             raise ConfigError(
                 f"database_alias={self.database_alias!r} is a {vendor} database; dlq-db speaks PostgreSQL and SQLite."
             )
-        if self.pooling not in (None, "transaction"):
-            raise ConfigError(f'pooling={self.pooling!r} must be "transaction", or None without a pooler.')
-        if self.pooling and vendor != "postgresql":
+        if self.pooling not in (None, "session", "transaction"):
+            raise ConfigError(f'pooling={self.pooling!r} must be "transaction" or "session".')
+        if self.pooling == "transaction" and vendor != "postgresql":
             raise ConfigError(
                 f"pooling={self.pooling!r} is for PostgreSQL; {self.database_alias!r} is {vendor}."
             )

@@ -64,7 +64,7 @@ class DatabaseStore(Store):
         self.alias = alias
         self.database = database
         self._listen_notify = listen_notify
-        self._pooled = pooling is not None
+        self._pooled = pooling == "transaction"
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -294,17 +294,24 @@ class DatabaseStore(Store):
         task: str | None = None,
         now: datetime | None = None,
     ) -> int:
-        with translated(self.connection), self._transaction():
+        with translated(self.connection):
             ended = Job.objects.using(self.database).filter(backend=self.alias, state=state)
             if task is not None:
                 ended = ended.filter(task=task)
-            doomed = _first(ended.filter(keep_until__lte=moment(now)).order_by("keep_until"), limit)
+            over = [ended.filter(keep_until__lte=moment(now)).order_by("keep_until")]
             if older_than is not None:
                 last = moment(now) - Value(timedelta(seconds=older_than))
-                old = ended.filter(keep_until=None, finished_at__lte=last).order_by("finished_at")
-                doomed += _first(old, limit - len(doomed))
-            delete(self.database, doomed)
-            return len(doomed)
+                over.append(ended.filter(keep_until=None, finished_at__lte=last).order_by("finished_at"))
+            # Every runner asks once a minute, and there is nearly always nothing; exists() would drop the order, which
+            # is that of the index.
+            if not any(jobs.values_list("pk", flat=True)[:1] for jobs in over):
+                return 0
+            with self._transaction():
+                doomed: list[UUID] = []
+                for jobs in over:
+                    doomed += _first(jobs, limit - len(doomed))
+                delete(self.database, doomed)
+                return len(doomed)
 
     def ping(self) -> None:
         with translated(self.connection):

@@ -25,20 +25,23 @@ class Outage:
         self._what = what
         self._longest = longest
         self._failures = 0
+        self._told: type[StoreError] | None = None
+        """The kind of error that the log shows: a store that comes back may have another reason to fail."""
 
     def failed(self, error: StoreError) -> float:
         """Take note of a failure; returns the seconds to wait, with jitter so that a fleet comes back spread."""
         self._failures += 1
         wait: float = min(self._longest, FIRST * 2 ** min(self._failures - 1, 16)) * random.uniform(0.5, 1.0)
-        level = logging.WARNING if self._failures == 1 else logging.DEBUG
-        logger.log(level, "%s: %s. Trying again until it is back.", self._what, error)
-        if self._failures == 1:
+        is_news, self._told = type(error) is not self._told, type(error)
+        level = logging.WARNING if is_news else logging.DEBUG
+        logger.log(level, "%s: %s. Trying again until it is back.", self._what, str(error).rstrip("."))
+        if is_news:
             report_error(error, self._what)
         return wait
 
     def over(self) -> bool:
         """Take note of an answer; returns whether it ended an outage."""
-        ended, self._failures = self._failures > 0, 0
+        ended, self._failures, self._told = self._failures > 0, 0, None
         if ended:
             logger.warning("%s: the store is back.", self._what)
         return ended

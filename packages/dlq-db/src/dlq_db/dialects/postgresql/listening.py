@@ -19,7 +19,7 @@ ECHO = 1.2 * WINDOW
 
 A little more, so that in a stream of words each comes before the echo of the one before.
 """
-CHECK_EVERY = 30.0
+CHECK_EVERY = 60.0
 """Seconds of silence after which the server is asked whether it is still there."""
 
 
@@ -63,11 +63,11 @@ class Listener:
     def _wait(self, connection: psycopg.Connection, ends_at: float) -> frozenset[str]:
         while True:
             now = time.monotonic()
+            self._check(connection, now)
             if queues := self._heard(now) or self._echoed(now):
                 return queues
             if now >= ends_at:
                 return frozenset()
-            self._check(connection, now)
             self._receive(connection, min(ends_at, *self._echoes.values(), now + CHECK_EVERY) - now)
 
     def _receive(self, connection: psycopg.Connection, timeout: float) -> None:

@@ -28,15 +28,16 @@ PATIENT = {"idle_session_timeout": "0"}
 """A worker may have nothing to say for a minute, and someone who listens for ever."""
 PLANS = {
     "jit": "off",
-    # A plan for all arguments does not know how few rows it is for, and would read whole tables: it has to look up by
-    # key, in the order of an index. One for the arguments at hand knows no better as long as statistics are young.
     "enable_seqscan": "off",
+}
+PREPARED = {
+    # One plan for all arguments, because planning takes a third as long as the exchange. Such a plan does not know how
+    # few rows it is for, and would read whole tables: it has to look up by key, in the order of an index.
+    "plan_cache_mode": "force_generic_plan",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_sort": "off",
 }
-# One plan for all arguments, because planning takes a third as long as the exchange.
-PREPARED = {"plan_cache_mode": "force_generic_plan"}
 
 BY_THE_WAY = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; " + "".join(
     f"SET LOCAL {name} = '{value}'; " for name, value in (LIMITS | PLANS).items()
@@ -68,7 +69,7 @@ def dedicate(connection: BaseDatabaseWrapper, *, pooled: bool) -> None:
 
 
 def _as_arguments() -> str:
-    session = LIMITS | PATIENT | PREPARED | PLANS | {"default_transaction_isolation": r"read\ committed"}
+    session = LIMITS | PATIENT | PLANS | PREPARED | {"default_transaction_isolation": r"read\ committed"}
     return " ".join(f"-c {name}={value}" for name, value in session.items())
 
 
