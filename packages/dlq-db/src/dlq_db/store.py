@@ -38,7 +38,6 @@ from dlq_db.dialects import Dialect, statement
 from dlq_db.endings import delete, end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
-from dlq_db.queues import paused_queues, ready_queues
 from dlq_db.rows import claim_of, whole_record_of
 
 __all__ = ["DatabaseStore"]
@@ -62,9 +61,9 @@ class DatabaseStore(Store):
     @cached_property
     def _dialect(self) -> Dialect:
         if self.connection.vendor == "postgresql":
-            from dlq_db.dialects.postgresql import PostgreSQL
+            from dlq_db.dialects.postgresql import PostgreSQL, Searches
 
-            return PostgreSQL()
+            return PostgreSQL(Searches())
         from dlq_db.dialects.sqlite import SQLite
 
         return SQLite()
@@ -97,8 +96,7 @@ class DatabaseStore(Store):
 
     def waiting(self, *, now: datetime | None = None) -> list[str]:
         with translated(self.connection):
-            paused = paused_queues(self.connection, self.alias, now)
-            return sorted(set(ready_queues(self.connection, self.alias)).difference(paused))
+            return self._dialect.waiting(self.connection, self.alias, now)
 
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None

@@ -43,6 +43,9 @@ class Dialect(Protocol):
     ) -> Exchanged:
         """See ``Store.exchange``."""
 
+    def waiting(self, connection: BaseDatabaseWrapper, backend: str, now: datetime | None) -> list[str]:
+        """See ``Store.waiting``."""
+
     def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
         """See ``Store.annotate``."""
 

@@ -21,6 +21,7 @@ from dlq_db.dialects.sqlite.looking import look
 from dlq_db.dialects.sqlite.settling import settle
 from dlq_db.dialects.sqlite.writing import immediate, reserve
 from dlq_db.models import Runner, Worker
+from dlq_db.queues import waiting_queues
 
 __all__ = ["SQLite"]
 
@@ -63,6 +64,10 @@ class SQLite:
             registered = seats.filter(incarnation=worker.incarnation).exists()
             claims = claim(connection, backend, worker.id, queues, limit, now) if registered else []
         return Exchanged(claims=claims, stale=stale, already=already, registered=registered)
+
+    def waiting(self, connection: BaseDatabaseWrapper, backend: str, now: datetime | None) -> list[str]:
+        """Two statements."""
+        return waiting_queues(connection, backend, now)
 
     def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
         """One transaction."""
