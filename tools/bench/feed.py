@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 import django
+
+if TYPE_CHECKING:
+    from dlq import TaskResult
 
 CHUNK = 1000
 AHEAD = 4
@@ -26,7 +30,7 @@ def feed(jobs: int) -> None:
         _wait_for(result)
 
 
-def _wait_for(result: object) -> None:
+def _wait_for(result: TaskResult[..., Any]) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         result.refresh()

@@ -13,12 +13,21 @@ import pytest
 from dlq.job import NewJob
 from dlq.store import Store
 from dlq.testing.contract import MakeStore, StoreContract
+from dlq.testing.contract.claiming import Claiming
+from dlq.testing.contract.concurrency import Concurrency
+from dlq.testing.contract.expiring import Expiring
+from dlq.testing.contract.looking import Looking
+from dlq.testing.contract.model import Modelled
+from dlq.testing.contract.parking import Parking
+from dlq.testing.contract.pausing import Pausing
 from dlq_db.dialects.postgresql import PostgreSQL, Searches
 from dlq_db.inspector import DatabaseInspector
 from dlq_db.store import DatabaseStore
 
 
-class DatabaseContract(StoreContract):
+class OnDatabase:
+    """The fixtures of the contract."""
+
     database: ClassVar[str]
 
     @pytest.fixture
@@ -35,12 +44,12 @@ class DatabaseContract(StoreContract):
 
 
 @pytest.mark.django_db(transaction=True, databases=["default"])
-class TestSQLite(DatabaseContract):
+class TestSQLite(OnDatabase, StoreContract):
     database = "default"
 
 
 @pytest.mark.django_db(transaction=True, databases=["postgres"])
-class TestPostgreSQL(DatabaseContract):
+class TestPostgreSQL(OnDatabase, StoreContract):
     database = "postgres"
 
 
@@ -60,8 +69,13 @@ class MarkedStore(DatabaseStore):
 
 
 @pytest.mark.django_db(transaction=True, databases=["postgres"])
-class TestPostgreSQLWithMarks(DatabaseContract):
+class TestPostgreSQLWithMarks(
+    OnDatabase, Claiming, Pausing, Parking, Expiring, Looking, Concurrency, Modelled
+):
+    """The areas in which something is searched."""
+
     database = "postgres"
+    worker, other_worker = StoreContract.worker, StoreContract.other_worker
 
     @pytest.fixture
     def make_store(self) -> MakeStore:
