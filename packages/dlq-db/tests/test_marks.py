@@ -10,6 +10,7 @@ import pytest
 from django.db import connections
 
 from dlq.job import Outcome, WorkerRef
+from dlq.states import State
 from dlq.testing.contract.builders import (
     NOON,
     add,
@@ -181,6 +182,28 @@ class TestBesideATransactionThatIsHeldOpen:
         assert look(store, now=after(10)).promoted == 0
         store.clock.now += REST * READING
         assert look(store, now=after(10)).promoted == 1
+
+
+@pytest.mark.django_db(transaction=True, databases=["postgres"])
+def test_a_job_that_a_prune_has_passed_by_goes_when_the_next_begins_at_the_head() -> None:
+    store = TimedStore()
+    worker = register(store)
+    ids = add_many(store, 3)
+    for at, held in enumerate(claim(store, worker)):
+        settle(store, worker, Outcome.succeeded(held, "null", 1.0), now=after(at))
+
+    def prune() -> int:
+        return store.prune(State.SUCCEEDED, 0.0, 1, now=after(10))
+
+    other = connections["postgres"].copy()
+    with other.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT id FROM dlq_job WHERE id = %s FOR UPDATE", [ids[0]])
+        assert prune() == 1
+    other.close()
+    assert [prune(), prune()] == [1, 0]
+    assert [job.id for job in store.get(ids)] == ids[:1]
+    assert [prune(), prune()] == [1, 0]
 
 
 class TestMarks:

@@ -11,6 +11,7 @@ import pytest
 from django.db import connections
 
 from dlq.job import Note, Order, Outcome, WorkerRef
+from dlq.states import State
 from dlq.store import Store
 from dlq.testing.contract.builders import NOON, add, add_many, after, claim, register
 from dlq_db.dialects import statement
@@ -32,6 +33,7 @@ IN_ONE_STATEMENT: dict[str, Callable[[Store, WorkerRef], object]] = {
     "retire": lambda store, worker: store.retire("runner-1"),
     "pause": lambda store, worker: store.pause("default", after(60)),
     "resume": lambda store, worker: store.resume("default"),
+    "prune": lambda store, worker: store.prune(State.SUCCEEDED, 60.0, 10),
     "instruct": lambda store, worker: store.instruct("worker-1", Order.QUIET),
     "heed": lambda store, worker: store.heed("worker-1", 1),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from uuid import UUID
 
@@ -35,7 +35,7 @@ from dlq_db import controls
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
 from dlq_db.dialects import Dialect, statement
-from dlq_db.endings import delete, end
+from dlq_db.endings import end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
 from dlq_db.rows import claim_of, whole_record_of
@@ -255,17 +255,8 @@ class DatabaseStore(Store):
         task: str | None = None,
         now: datetime | None = None,
     ) -> int:
-        with translated(self.connection), self._transaction():
-            ended = Job.objects.using(self.database).filter(backend=self.alias, state=state)
-            if task is not None:
-                ended = ended.filter(task=task)
-            doomed = _first(ended.filter(keep_until__lte=moment(now)).order_by("keep_until"), limit)
-            if older_than is not None:
-                last = moment(now) - Value(timedelta(seconds=older_than))
-                old = ended.filter(keep_until=None, finished_at__lte=last).order_by("finished_at")
-                doomed += _first(old, limit - len(doomed))
-            delete(self.database, doomed)
-            return len(doomed)
+        with translated(self.connection):
+            return self._dialect.prune(self.connection, self.alias, state, older_than, limit, task, now)
 
     def ping(self) -> None:
         with translated(self.connection):
@@ -298,12 +289,6 @@ class DatabaseStore(Store):
 
 DEDICATED = "DLQ_DEDICATED"
 """Marks the settings of a connection that ``dedicate`` has put in the place of Django's own."""
-
-
-def _first(ended: QuerySet[Job], limit: int) -> list[UUID]:
-    """The ids of the first jobs that nobody else is at, locked."""
-    skip_locked = connections[ended.db].features.has_select_for_update_skip_locked
-    return list(ended.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True)[:limit])
 
 
 def _oldest(running: QuerySet[Live], limit: int) -> list[Claim]:

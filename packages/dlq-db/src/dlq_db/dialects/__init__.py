@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.states import State
 
 __all__ = ["Dialect", "statement"]
 
@@ -61,6 +62,18 @@ class Dialect(Protocol):
 
     def retire(self, connection: BaseDatabaseWrapper, backend: str, runner: str, beat: int | None) -> bool:
         """See ``Store.retire``."""
+
+    def prune(
+        self,
+        connection: BaseDatabaseWrapper,
+        backend: str,
+        state: State,
+        older_than: float | None,
+        limit: int,
+        task: str | None,
+        now: datetime | None,
+    ) -> int:
+        """See ``Store.prune``."""
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """Tune a connection that is not opened yet, and that only the runtime uses."""

@@ -13,6 +13,7 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.states import State
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql.arguments import first_of_each, note_columns, outcome_columns
 from dlq_db.dialects.postgresql.claiming import Claiming
@@ -46,6 +47,7 @@ class PostgreSQL:
         self._waiting = Looking(searches)
         self._looking = Looking(searches)
         self._served = Served(searches)
+        self._pruned: dict[tuple[State, str | None], tuple[datetime | None, datetime | None]] = {}
 
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """A plain one: what is read and then written is locked by row."""
@@ -158,6 +160,25 @@ class PostgreSQL:
             return bool(_rows(connection, "retire", arguments))
         except IntegrityError:
             return bool(_rows(connection, "retire", arguments))
+
+    def prune(
+        self,
+        connection: BaseDatabaseWrapper,
+        backend: str,
+        state: State,
+        older_than: float | None,
+        limit: int,
+        task: str | None,
+        now: datetime | None,
+    ) -> int:
+        """One statement. As long as there is more, it goes on where the last one ended, and not at the head again."""
+        kept_after, finished_after = self._pruned.pop((state, task), (None, None))
+        arguments = {"backend": backend, "state": int(state), "task": task, "most": limit, "now": now}
+        arguments |= {"older_than": older_than, "kept_after": kept_after, "finished_after": finished_after}
+        ((count, last_kept, last_finished),) = _rows(connection, "prune", arguments)
+        if count == limit:
+            self._pruned[state, task] = (last_kept or kept_after, last_finished or finished_after)
+        return int(count)
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """Give every call an end: a server that is gone, or busy for ever, must not hang a runner."""

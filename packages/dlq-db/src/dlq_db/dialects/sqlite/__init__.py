@@ -14,6 +14,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.states import State
 from dlq_db.dialects.sqlite.annotating import annotate
 from dlq_db.dialects.sqlite.claiming import claim
 from dlq_db.dialects.sqlite.enqueueing import enqueue
@@ -21,6 +22,7 @@ from dlq_db.dialects.sqlite.looking import look
 from dlq_db.dialects.sqlite.settling import settle
 from dlq_db.dialects.sqlite.writing import immediate, reserve
 from dlq_db.models import Runner, Worker
+from dlq_db.pruning import prune
 from dlq_db.queues import waiting_queues
 
 __all__ = ["SQLite"]
@@ -96,6 +98,20 @@ class SQLite:
             doomed = Runner.objects.using(connection.alias).filter(backend=backend, name=runner)
             deleted, _ = (doomed.filter(beat=beat) if beat is not None else doomed).delete()
             return deleted > 0
+
+    def prune(
+        self,
+        connection: BaseDatabaseWrapper,
+        backend: str,
+        state: State,
+        older_than: float | None,
+        limit: int,
+        task: str | None,
+        now: datetime | None,
+    ) -> int:
+        """One transaction."""
+        with immediate(connection):
+            return prune(connection, backend, state, older_than, limit, task, now)
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """Wait longer for the writer's turn than Django does, and let readers go on beside it."""
