@@ -1,10 +1,14 @@
-"""Run a benchmark: ``./tools/bench/run drain``, ``idle`` or ``sleepers``."""
+"""Run a benchmark: ``./tools/bench/run drain``, ``held``, ``dead``, ``backlog``, ``footprint``, ``idle`` or ``sleepers``."""
 
 from __future__ import annotations
 
 import argparse
 
+from bench.backlog import measure_backlog
+from bench.dead import measure_dead
 from bench.drain import measure_drain
+from bench.footprint import measure_footprint
+from bench.held import measure_held
 from bench.idle import measure_idle
 from bench.sleepers import measure_sleepers
 
@@ -18,6 +22,18 @@ def main() -> None:
     )
     drain.add_argument("--jobs", type=int, default=20_000)
     drain.add_argument("--rounds", type=int, default=3)
+    held = measures.add_parser("held", help="a steady load beside a transaction that is held open")
+    held.add_argument("--load", type=int, default=100, help="jobs per second")
+    held.add_argument("--minutes", type=float, default=5.0, help="for how long the transaction is held open")
+    dead = measures.add_parser("dead", help="what dead index entries cost each verb that may meet them")
+    dead.add_argument("--entries", type=int, default=100_000)
+    backlog = measures.add_parser("backlog", help="what jobs do that wait, or that are kept, to a worker")
+    backlog.add_argument("--jobs", type=int, default=10_000)
+    backlog.add_argument("--many", type=int, default=500_000)
+    backlog.add_argument("--rounds", type=int, default=3)
+    footprint = measures.add_parser("footprint", help="what a job writes over its life")
+    footprint.add_argument("--jobs", type=int, default=2_000)
+    footprint.add_argument("--batch", type=int, default=100)
     idle = measures.add_parser("idle", help="what a runner costs that has nothing to do")
     idle.add_argument("--seconds", type=float, default=60.0)
     sleepers = measures.add_parser("sleepers", help="coroutines that sleep together in one worker")
@@ -28,6 +44,14 @@ def main() -> None:
     match options.measure:
         case "drain":
             measure_drain(options.jobs, options.rounds)
+        case "held":
+            measure_held(options.load, options.minutes)
+        case "dead":
+            measure_dead(options.entries)
+        case "backlog":
+            measure_backlog(options.jobs, options.many, options.rounds)
+        case "footprint":
+            measure_footprint(options.jobs, options.batch)
         case "idle":
             measure_idle(options.seconds)
         case "sleepers":

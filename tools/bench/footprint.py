@@ -84,8 +84,7 @@ def main(jobs: int, batch: int) -> None:
         held[:0] = store.exchange(worker, outcomes, ["default"], limit).claims
 
     def outcomes() -> list[Outcome]:
-        done = [Outcome.succeeded(held.pop(), "null", 0.001) for _ in range(min(batch, len(held)))]
-        return done
+        return [Outcome.succeeded(held.pop(), "null", 0.001) for _ in range(min(batch, len(held)))]
 
     rounds = range(jobs // batch)
     parts: dict[str, Callable[[], object]] = {
@@ -106,8 +105,8 @@ def _cost_of(part: Callable[[], object]) -> Cost:
         cursor.execute("SELECT pg_current_wal_insert_lsn()")
         (began,) = cursor.fetchone()
         part()
-        cursor.execute("SELECT pg_current_wal_flush_lsn() >= %s, pg_current_wal_flush_lsn()", [began])
-        _, ended = cursor.fetchone()
+        cursor.execute("SELECT pg_current_wal_flush_lsn()")
+        (ended,) = cursor.fetchone()
         cursor.execute(
             'SELECT "resource_manager/record_type", count, record_size FROM pg_get_wal_stats(%s, %s, true)',
             [began, ended],

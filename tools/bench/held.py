@@ -19,7 +19,7 @@ from bench.servers import fresh_database
 __all__ = ["held_open", "measure_held"]
 
 SLICES = 10
-WARM_UP = 10_000
+WARM_UP = 20_000
 """Jobs that both sites work off before one of them is held up."""
 
 
