@@ -1,4 +1,4 @@
-"""Run a benchmark: ``./tools/bench/run drain``, ``held``, ``dead``, ``backlog``, ``footprint``, ``idle`` or ``sleepers``."""
+"""Run a benchmark: ``./tools/bench/run MEASURE``; ``--help`` says which there are."""
 
 from __future__ import annotations
 

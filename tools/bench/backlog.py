@@ -17,25 +17,30 @@ from bench.servers import fresh_database
 
 __all__ = ["measure_backlog"]
 
-FINISHED = """
+IN_ORDER = """(
+            lpad(to_hex((extract(epoch FROM statement_timestamp()) * 1000)::bigint + number), 12, '0')
+            || '70008000' || substr(md5(number::text), 1, 12)
+        )::uuid"""
+"""Ids as clients make them: those of jobs that are enqueued one after the other stand beside each other."""
+FINISHED = f"""
     INSERT INTO dlq_job (
         id, backend, queue, task, priority, payload, max_attempts, max_interruptions, enqueued_at, state, result,
         started_at, finished_at, worker, token, attempts, interruptions
     )
     SELECT
-        gen_random_uuid(), 'default', 'default', 'bench.tasks.noop', 0, '[[1,"two"],{"three":3}]', 1, 3, now(), 5, 'null',
-        now(), now(), 'a worker of yesterday', 1, 0, 0
-    FROM generate_series(1, %s)
+        {IN_ORDER}, 'default', 'default', 'bench.tasks.noop', 0, '[[1,"two"],{{"three":3}}]', 1, 3, now(), 5,
+        'null', now(), now(), 'a worker of yesterday', 1, 0, 0
+    FROM generate_series(1, %s) number
 """
-WAITING = """
+WAITING = f"""
     WITH job AS (
         INSERT INTO dlq_job (
             id, backend, queue, task, priority, payload, max_attempts, max_interruptions, enqueued_at, attempts,
             interruptions
         )
         SELECT
-            gen_random_uuid(), 'default', 'default', 'bench.tasks.noop', 0, '[[1,"two"],{"three":3}]', 1, 3, now(), 0, 0
-        FROM generate_series(1, %s)
+            {IN_ORDER}, 'default', 'default', 'bench.tasks.noop', 0, '[[1,"two"],{{"three":3}}]', 1, 3, now(), 0, 0
+        FROM generate_series(1, %s) number
         RETURNING id
     )
     INSERT INTO dlq_live (
@@ -49,7 +54,13 @@ RATE = """
     WHERE backend = 'default' AND state = 5 AND keep_until IS NULL AND finished_at > %s
 """
 ARE_CLAIMED = """
-    SELECT coalesce((SELECT seq FROM dlq_live WHERE state = 3 AND backend = 'default' AND queue = 'default' ORDER BY priority DESC, seq LIMIT 1), %(until)s + 1) > %(until)s
+    SELECT coalesce((
+        SELECT seq
+        FROM dlq_live
+        WHERE state = 3 AND backend = 'default' AND queue = 'default'
+        ORDER BY priority DESC, seq
+        LIMIT 1
+    ), %(until)s + 1) > %(until)s
 """
 PATIENCE = 300.0
 

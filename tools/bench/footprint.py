@@ -1,7 +1,7 @@
 """What a job costs PostgreSQL over its life, read from the write-ahead log: ``python -m bench.footprint 2000 100``.
 
-Full images of pages, which the log holds after each checkpoint, are left out: how many there are depends on how often the
-server makes checkpoints, and not on the job.
+Full images of pages, which the log holds after each checkpoint, are left out: how many there are depends on how often
+the server makes checkpoints, and not on the job. The log is the whole server's, so nobody else should write to it.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ A job is two rows while it lives: a wide one that is written when it is enqueued
 finished, and a narrow one that carries everything that changes in between, and is deleted at the end. So
 the table that every claim searches holds live jobs only, and finished ones never slow it.
 
-What belongs to a job is written while that is live and deleted together with it, and the database need not check that: its
-checks would halve the rate at which old jobs are deleted. See ``docs/design/0002-tables.md``.
+What belongs to a job is written while that is live, and deleted together with it. The database need not check
+that: its checks would halve the rate at which old jobs are deleted. See ``docs/design/0002-tables.md``.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Looking:
 
     def know(self, queues: Iterable[str]) -> None:
         """There are queues of these names: looks that do not begin at the head see those that are known only."""
-        self._known = {queue: Marks() for queue in queues} | self._known
+        self._known.update({queue: Marks() for queue in queues if queue not in self._known})
 
     def begin(self) -> Glance:
         """A look at all queues from the head, or, while that is slow, at the known ones from their marks."""
@@ -59,20 +59,18 @@ class Looking:
         """
         now = self._searches.clock()
         seen = self._seen.note(position, now)
-        if glance.whole:
-            self._judge(now, now - glance.began, slow=walked > self._searches.many)
         found = {place.queue: place for place in first}
-        for queue in self._remember(found):
+        known = self._remember(found)
+        if glance.whole and walked <= self._searches.many:
+            self._rest.end()
+            return
+        if glance.whole:
+            self._rest.take(now - glance.began, now)
+        for queue in known:
             if place := found.get(queue):
                 self._known[queue].pass_up_to(place.priority, place.seq - 1, seen, from_head=glance.whole)
             else:
                 self._known[queue].pass_all(seen)
-
-    def _judge(self, now: float, seconds: float, *, slow: bool) -> None:
-        if slow:
-            self._rest.take(seconds, now)
-        else:
-            self._rest.end()
 
     def _remember(self, found: Iterable[str]) -> list[str]:
         """All queues that are known now: those found last, which are kept longest, stand at the end."""
