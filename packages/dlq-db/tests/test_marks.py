@@ -88,14 +88,17 @@ class TestBesideATransactionThatIsHeldOpen:
 
     def slow_down(self, store: TimedStore, worker: WorkerRef, **fields: object) -> None:
         """Work off jobs until the heads of the indexes are slow, and marks are some way ahead of them."""
+        store.clock.now += LAG
         add_many(store, MANY + 1, **fields)
         look(store, now=after(2))
         store.waiting()
-        settle(store, worker, *[Outcome.succeeded(held, "null", 1.0) for held in claim(store, worker)])
+        queues = [str(fields.get("queue", "default"))]
+        done = [Outcome.succeeded(held, "null", 1.0) for held in claim(store, worker, queues=queues)]
+        settle(store, worker, *done)
         store.clock.now += 2 * LAG
         look(store, now=after(2))
         store.waiting()
-        claim(store, worker)
+        claim(store, worker, queues=queues)
 
     @contextmanager
     def committed_late(self, store: TimedStore, count: int = 1, **fields: object) -> Iterator[list[UUID]]:
@@ -158,6 +161,17 @@ class TestBesideATransactionThatIsHeldOpen:
             assert claim(store, worker) == []
         store.resume("default")
         assert claim_ids(store, worker) == [id]
+
+    def test_a_paused_queue_does_not_keep_the_others_from_being_searched_from_the_head(
+        self, store: TimedStore, worker: WorkerRef
+    ) -> None:
+        self.slow_down(store, worker, queue="paused")
+        with self.committed_late(store) as ids:
+            self.slow_down(store, worker)
+        store.pause("paused")
+        store.clock.now += LONGEST_REST
+        assert claim(store, worker, queues=["paused", "default"]) == []
+        assert claim_ids(store, worker, queues=["paused", "default"]) == ids
 
     def test_a_queue_whose_head_is_slow_leaves_the_others_alone(
         self, store: TimedStore, worker: WorkerRef

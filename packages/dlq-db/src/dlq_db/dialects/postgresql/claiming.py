@@ -60,6 +60,10 @@ class Claiming:
             if limit <= 0:
                 break
             if queue in paused:
+                if (
+                    queue == turn.rescanned
+                ):  # Its turn is over, lest the others wait for the end of the pause.
+                    self._slow[queue].rest.take(now - turn.began, now)
                 continue
             own = taken.get(queue, [])
             limit -= len(own)

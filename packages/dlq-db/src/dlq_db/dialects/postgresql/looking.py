@@ -66,7 +66,7 @@ class Looking:
             return
         if glance.whole:
             self._rest.take(now - glance.began, now)
-        for queue in known:
+        for queue in known if glance.whole else glance.marks.keys() & known:
             if place := found.get(queue):
                 self._known[queue].pass_up_to(place.priority, place.seq - 1, seen, from_head=glance.whole)
             else:
