@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from bench.backlog import measure_backlog
+from bench.dead import measure_dead
 from bench.drain import measure_drain
+from bench.footprint import measure_footprint
+from bench.held import measure_held
 from bench.idle import measure_idle
 from bench.latency import measure_latency
 from bench.on_redis import measure_redis
@@ -23,6 +27,18 @@ def main() -> None:
     redis = measures.add_parser("redis", help="the same on Redis, and what enqueuing and waiting cost there")
     redis.add_argument("--jobs", type=int, default=20_000)
     redis.add_argument("--rounds", type=int, default=3)
+    held = measures.add_parser("held", help="a steady load beside a transaction that is held open")
+    held.add_argument("--load", type=int, default=100, help="jobs per second")
+    held.add_argument("--minutes", type=float, default=5.0, help="for how long the transaction is held open")
+    dead = measures.add_parser("dead", help="what dead index entries cost each verb that may meet them")
+    dead.add_argument("--entries", type=int, default=100_000)
+    backlog = measures.add_parser("backlog", help="what jobs do that wait, or that are kept, to a worker")
+    backlog.add_argument("--jobs", type=int, default=10_000)
+    backlog.add_argument("--many", type=int, default=500_000)
+    backlog.add_argument("--rounds", type=int, default=3)
+    footprint = measures.add_parser("footprint", help="what a job writes over its life")
+    footprint.add_argument("--jobs", type=int, default=2_000)
+    footprint.add_argument("--batch", type=int, default=100)
     idle = measures.add_parser("idle", help="what a runner costs that has nothing to do")
     idle.add_argument("--seconds", type=float, default=60.0)
     idle.add_argument("--sqlite", action="store_true", help="on a file of SQLite")
@@ -38,6 +54,14 @@ def main() -> None:
             measure_drain(options.jobs, options.rounds)
         case "redis":
             measure_redis(options.jobs, options.rounds)
+        case "held":
+            measure_held(options.load, options.minutes)
+        case "dead":
+            measure_dead(options.entries)
+        case "backlog":
+            measure_backlog(options.jobs, options.many, options.rounds)
+        case "footprint":
+            measure_footprint(options.jobs, options.batch)
         case "idle":
             measure_idle(options.seconds, sqlite=options.sqlite)
         case "latency":

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import cached_property
+from itertools import count
 from typing import Any, ClassVar
 
 import pytest
 from django.db import connections
 
-from dlq.job import WorkerRef
+from dlq.job import NewJob, WorkerRef
 from dlq.store import Store
 from dlq.testing.contract import MakeStore, StoreContract
 from dlq.testing.contract.builders import register
 from dlq.testing.contract.cancelling import Cancelling
 from dlq.testing.contract.claiming import Claiming
+from dlq.testing.contract.concurrency import Concurrency
 from dlq.testing.contract.enqueueing import Enqueueing
+from dlq.testing.contract.expiring import Expiring
 from dlq.testing.contract.listening import Listening
 from dlq.testing.contract.liveness import Liveness
 from dlq.testing.contract.looking import Looking
+from dlq.testing.contract.model import Modelled
 from dlq.testing.contract.notes import Notes
+from dlq.testing.contract.parking import Parking
+from dlq.testing.contract.pausing import Pausing
 from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
 from dlq.testing.contract.settling import Settling
+from dlq_db.dialects.postgresql import PostgreSQL, Searches
 from dlq_db.inspector import DatabaseInspector
 from dlq_db.store import DatabaseStore
 
 
 class OnADatabase:
+    """The fixtures of the contract."""
+
     database: ClassVar[str]
     options: ClassVar[dict[str, Any]] = {}
 
@@ -114,3 +125,32 @@ class TestPgBouncer(EveryStatement):
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             connections["postgres"].close()
+
+
+class MarkedStore(DatabaseStore):
+    """All searches count as slow, so that most begin at marks; these stay at the head, for its clock hardly moves."""
+
+    @cached_property
+    def _dialect(self) -> PostgreSQL:
+        ticks: Callable[[], float] = count(step=1e-9).__next__
+        return PostgreSQL(Searches(clock=ticks, many=-1))
+
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+        """Elsewhere a queue that is new to a process is found when that looks from the head again."""
+        self._dialect._waiting.know(job.queue for job in jobs)
+        self._dialect._looking.know(job.queue for job in jobs)
+        return super().enqueue(jobs, now=now)
+
+
+@pytest.mark.django_db(transaction=True, databases=["postgres"])
+class TestPostgreSQLWithMarks(
+    OnADatabase, Claiming, Pausing, Parking, Expiring, Looking, Concurrency, Modelled
+):
+    """The areas in which something is searched."""
+
+    database = "postgres"
+    worker, other_worker = StoreContract.worker, StoreContract.other_worker
+
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        return lambda alias="default": MarkedStore(alias, database=self.database)

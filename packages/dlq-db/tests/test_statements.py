@@ -11,6 +11,7 @@ import pytest
 from django.db import connections
 
 from dlq.job import Note, Order, Outcome, WorkerRef
+from dlq.states import State
 from dlq.store import Store
 from dlq.testing.contract.builders import NOON, add, add_many, after, claim, register
 from dlq_db.dialects import statement
@@ -20,6 +21,7 @@ from dlq_db.store import DatabaseStore
 IN_ONE_STATEMENT: dict[str, Callable[[Store, WorkerRef], object]] = {
     "enqueue": lambda store, worker: add_many(store, 10),
     "exchange": lambda store, worker: claim(store, worker, 10),
+    "waiting": lambda store, worker: store.waiting(),
     "annotate": lambda store, worker: store.annotate(
         [
             Note(id=held.id, token=held.token, progress=0.5, metadata="{}")
@@ -31,6 +33,7 @@ IN_ONE_STATEMENT: dict[str, Callable[[Store, WorkerRef], object]] = {
     "retire": lambda store, worker: store.retire("runner-1"),
     "pause": lambda store, worker: store.pause("default", after(60)),
     "resume": lambda store, worker: store.resume("default"),
+    "prune": lambda store, worker: store.prune(State.SUCCEEDED, 60.0, 10),
     "instruct": lambda store, worker: store.instruct("worker-1", Order.QUIET),
     "heed": lambda store, worker: store.heed("worker-1", 1),
 }
@@ -89,11 +92,14 @@ class TestPostgreSQL:
             cursor.execute("ANALYZE dlq_job, dlq_live")
         outcomes = [Outcome.succeeded(held, "null", 1.0) for held in claim(store, worker, 100)]
         arguments = {"backend": "default", "worker": worker.id, "incarnation": worker.incarnation}
-        arguments |= {"queues": ["default"], "most": 100, "now": NOON, **outcome_columns(outcomes)}
+        arguments |= {"queues": ["default"], "marks": [None], "most": 100, "now": NOON}
+        arguments |= outcome_columns(outcomes)
         with psycopg.Cursor(connection.connection) as cursor:
             explain = "EXPLAIN " + statement("postgresql/exchange.sql")
             plan = "\n".join(line for (line,) in cursor.execute(explain, arguments, prepare=True))
-        assert "Index Scan using dlq_live_ready" in plan
+        # From the head, and from the mark of each priority.
+        assert len(re.findall("Index Scan using dlq_live_ready", plan)) == 2
+        assert re.search(r"Index Cond: .*priority = .* AND \(seq > m.seq\)", plan)
         assert not re.search("Seq Scan|Bitmap|Hash Join|Merge Join", plan)
         assert "dlq_live_running" not in plan
 

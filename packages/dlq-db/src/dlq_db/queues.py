@@ -11,14 +11,15 @@ from dlq_db.clock import moment
 from dlq_db.dialects import statement
 from dlq_db.models import Pause
 
-__all__ = ["paused_queues", "ready_queues"]
+__all__ = ["paused_queues", "waiting_queues"]
 
 
-def ready_queues(connection: BaseDatabaseWrapper, backend: str) -> list[str]:
-    """The queues that have a ready job, paused or not."""
+def waiting_queues(connection: BaseDatabaseWrapper, backend: str, now: datetime | None) -> list[str]:
+    """The queues that have a ready job and are not paused, sorted."""
     with connection.cursor() as cursor:
         cursor.execute(statement("waiting.sql"), [backend, backend])
-        return [queue for (queue,) in cursor.fetchall()]
+        ready = {queue for (queue,) in cursor.fetchall()}
+    return sorted(ready.difference(paused_queues(connection, backend, now)))
 
 
 def paused_queues(

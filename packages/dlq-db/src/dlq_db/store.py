@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from uuid import UUID
 
@@ -35,10 +35,9 @@ from dlq_db import controls
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
 from dlq_db.dialects import Dialect, Ear, statement
-from dlq_db.endings import delete, end
+from dlq_db.endings import end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
-from dlq_db.queues import paused_queues, ready_queues
 from dlq_db.rows import claim_of, whole_record_of
 
 __all__ = ["DatabaseStore"]
@@ -74,9 +73,9 @@ class DatabaseStore(Store):
     @cached_property
     def _dialect(self) -> Dialect:
         if self.connection.vendor == "postgresql":
-            from dlq_db.dialects.postgresql import PostgreSQL
+            from dlq_db.dialects.postgresql import PostgreSQL, Searches
 
-            return PostgreSQL(pooled=self._pooled)
+            return PostgreSQL(Searches(), pooled=self._pooled)
         from dlq_db.dialects.sqlite import SQLite
 
         return SQLite()
@@ -112,9 +111,7 @@ class DatabaseStore(Store):
 
     def waiting(self, *, now: datetime | None = None) -> list[str]:
         with translated(self.connection):
-            if not (ready := ready_queues(self.connection, self.alias)):
-                return []
-            return sorted(set(ready).difference(paused_queues(self.connection, self.alias, now)))
+            return self._dialect.waiting(self.connection, self.alias, now)
 
     def listen(self, timeout: float) -> frozenset[str] | None:
         if self._ear is None:
@@ -295,23 +292,7 @@ class DatabaseStore(Store):
         now: datetime | None = None,
     ) -> int:
         with translated(self.connection):
-            ended = Job.objects.using(self.database).filter(backend=self.alias, state=state)
-            if task is not None:
-                ended = ended.filter(task=task)
-            over = [ended.filter(keep_until__lte=moment(now)).order_by("keep_until")]
-            if older_than is not None:
-                last = moment(now) - Value(timedelta(seconds=older_than))
-                over.append(ended.filter(keep_until=None, finished_at__lte=last).order_by("finished_at"))
-            # Every runner asks once a minute, and there is nearly always nothing; exists() would drop the order, which
-            # is that of the index.
-            if not any(jobs.values_list("pk", flat=True)[:1] for jobs in over):
-                return 0
-            with self._transaction():
-                doomed: list[UUID] = []
-                for jobs in over:
-                    doomed += _first(jobs, limit - len(doomed))
-                delete(self.database, doomed)
-                return len(doomed)
+            return self._dialect.prune(self.connection, self.alias, state, older_than, limit, task, now)
 
     def ping(self) -> None:
         with translated(self.connection):
@@ -344,12 +325,6 @@ class DatabaseStore(Store):
 
 DEDICATED = "DLQ_DEDICATED"
 """Marks the settings of a connection that ``dedicate`` has put in the place of Django's own."""
-
-
-def _first(ended: QuerySet[Job], limit: int) -> list[UUID]:
-    """The ids of the first jobs that nobody else is at, locked."""
-    skip_locked = connections[ended.db].features.has_select_for_update_skip_locked
-    return list(ended.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True)[:limit])
 
 
 def _oldest(running: QuerySet[Live], limit: int) -> list[Claim]:

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.states import State
 
 __all__ = ["Dialect", "Ear", "statement"]
 
@@ -50,6 +51,9 @@ class Dialect(Protocol):
     ) -> Exchanged:
         """See ``Store.exchange``."""
 
+    def waiting(self, connection: BaseDatabaseWrapper, backend: str, now: datetime | None) -> list[str]:
+        """See ``Store.waiting``."""
+
     def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
         """See ``Store.annotate``."""
 
@@ -74,6 +78,18 @@ class Dialect(Protocol):
 
     def ear(self, backend: str, waiting: Callable[[], Iterable[str]]) -> Ear | None:
         """What listens for this backend; None where nothing can be heard. ``waiting`` is that of ``Store``."""
+
+    def prune(
+        self,
+        connection: BaseDatabaseWrapper,
+        backend: str,
+        state: State,
+        older_than: float | None,
+        limit: int,
+        task: str | None,
+        now: datetime | None,
+    ) -> int:
+        """See ``Store.prune``."""
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """Tune a connection that is not opened yet, and that only the runtime uses."""

@@ -207,6 +207,7 @@ class Migration(migrations.Migration):
                 (
                     "job",
                     models.OneToOneField(
+                        db_constraint=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         primary_key=True,
                         related_name="note",
@@ -246,7 +247,10 @@ class Migration(migrations.Migration):
             model_name="attempt",
             name="job",
             field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE, related_name="history", to="dlq_db.job"
+                db_constraint=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="history",
+                to="dlq_db.job",
             ),
         ),
         migrations.AddConstraint(

@@ -13,22 +13,34 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.states import State
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql import sessions
 from dlq_db.dialects.postgresql.arguments import first_of_each, note_columns, outcome_columns
+from dlq_db.dialects.postgresql.claiming import Claiming
 from dlq_db.dialects.postgresql.listening import Listener
-from dlq_db.dialects.postgresql.replies import claim_of, sight_of
+from dlq_db.dialects.postgresql.looking import Looking, Served
+from dlq_db.dialects.postgresql.marks import Place, Searches
+from dlq_db.dialects.postgresql.replies import claim_of, place_of, sight_of
 from dlq_db.dialects.postgresql.telling import tell
 
-__all__ = ["PostgreSQL"]
+__all__ = ["PostgreSQL", "Searches"]
 
 
 class PostgreSQL:
-    """See ``Dialect``."""
+    """See ``Dialect``. It remembers how far its searches have come: see marks.py."""
 
-    def __init__(self, *, pooled: bool = False) -> None:
-        """``pooled``: each transaction may have another connection to the server, see ``sessions``."""
+    def __init__(self, searches: Searches, *, pooled: bool = False) -> None:
+        """``searches`` says when one counts as slow.
+
+        ``pooled``: each transaction may have another connection to the server, see ``sessions``.
+        """
         self._pooled = pooled
+        self._claiming = Claiming(searches)
+        self._waiting = Looking(searches)
+        self._looking = Looking(searches)
+        self._served = Served(searches)
+        self._pruned: dict[tuple[State, str | None], tuple[datetime | None, datetime | None]] = {}
 
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """A plain one: what is read and then written is locked by row."""
@@ -78,18 +90,24 @@ class PostgreSQL:
         now: datetime | None,
     ) -> Exchanged:
         """One statement, and the same again when others have overtaken it: see there."""
+        turn = self._claiming.begin(queues)
+        self._waiting.know(queues)
         arguments = {
             "backend": backend,
             "worker": worker.id,
             "incarnation": worker.incarnation,
-            "queues": list(dict.fromkeys(queues)),
+            "queues": list(turn.starts),
+            "marks": [marks and str(marks) for marks in turn.starts.values()],
             "most": limit,
             "now": now,
             **outcome_columns(outcomes),
         }
         rows = _not_overtaken(lambda: self._rows(connection, "exchange", arguments))
-        registered, stale, already, first, *_ = rows[0]
-        claims = [claim_of(row, worker.id) for row in rows] if first is not None else []
+        registered, stale, already, paused, walked, position = rows[0][:6]
+        jobs = [row[7:] for row in rows if row[7] is not None]
+        if registered:
+            self._claiming.end(turn, [place_of(job) for job in jobs], limit, paused, walked, position)
+        claims = [claim_of(job, worker.id) for job in jobs]
         return Exchanged(claims=claims, stale=stale or [], already=already or [], registered=registered)
 
     def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
@@ -98,13 +116,29 @@ class PostgreSQL:
         stored = set(self._rows(connection, "annotate", arguments))
         return [note.id for note in notes if (note.id, note.token) not in stored]
 
+    def waiting(self, connection: BaseDatabaseWrapper, backend: str, now: datetime | None) -> list[str]:
+        """One statement."""
+        glance = self._waiting.begin()
+        ((ready, *first, walked, position),) = self._rows(
+            connection, "waiting", {"backend": backend, "now": now, **glance.arguments}
+        )
+        self._waiting.end(glance, map(Place, *first), walked, position)
+        return sorted(ready)
+
     def look(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
     ) -> Sight:
         """One statement."""
+        glance = self._looking.begin()
         arguments = {"backend": backend, "runner": runner, "most": limit, "now": now}
-        (row,) = self._rows(connection, "look", arguments)
-        return sight_of(row)
+        arguments |= glance.arguments | self._served.arguments(whole=glance.whole)
+        ((*sight, queues, priorities, seqs, walked, position, moment, last_due, last_expired),) = self._rows(
+            connection, "look", arguments
+        )
+        self._looking.end(glance, map(Place, queues, priorities, seqs), walked, position)
+        if limit:
+            self._served.note(moment, last_due, last_expired)
+        return sight_of(sight)
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None
@@ -132,6 +166,25 @@ class PostgreSQL:
         self, connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any]
     ) -> list[tuple[Any, ...]]:
         return sessions.rows(connection, verb, arguments, pooled=self._pooled)
+
+    def prune(
+        self,
+        connection: BaseDatabaseWrapper,
+        backend: str,
+        state: State,
+        older_than: float | None,
+        limit: int,
+        task: str | None,
+        now: datetime | None,
+    ) -> int:
+        """One statement. As long as there is more, it goes on where the last one ended, and not at the head again."""
+        kept_after, finished_after = self._pruned.pop((state, task), (None, None))
+        arguments = {"backend": backend, "state": int(state), "task": task, "most": limit, "now": now}
+        arguments |= {"older_than": older_than, "kept_after": kept_after, "finished_after": finished_after}
+        ((count, last_kept, last_finished),) = self._rows(connection, "prune", arguments)
+        if count == limit:
+            self._pruned[state, task] = (last_kept or kept_after, last_finished or finished_after)
+        return int(count)
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """With limits, plans and patience of its own."""

@@ -1,10 +1,16 @@
 -- exchange: settle what a worker finished and claim what it can run, in one statement.
 --
--- arguments  backend, worker, incarnation, queues (text[], in strict order), most (claims at most), now (or null),
+-- arguments  backend, worker, incarnation, queues (text[], in strict order), marks (text[], for each queue null, or the
+--            marks of its priorities from 100 down as the text of a bigint[]), most (claims at most), now (or null),
 --            and the outcomes as arrays of one length: ids, tokens, states, counted, results, exceptions,
 --            tracebacks, delays, seconds, reasons, keep_fors
--- reply      at least one row: registered, stale (uuid[]), already (uuid[]), then the columns of a claim, which are
---            null when there is none; claims in the order in which they are to be started
+-- reply      at least one row: registered, stale (uuid[]), already (uuid[]), paused (text[]), walked (the entries of
+--            the index of ready jobs that were read), position (the last seq given), then the columns of a claim, which
+--            are null when there is none; claims in the order in which they are to be started
+--
+-- A queue is searched from the head of the index, or, with marks, each priority from its mark: see marks.py. To enter
+-- the index by equality on the priority is what makes a mark a place in it. How many entries a search walked over is read
+-- from this session's own statistics, before and after.
 --
 -- The worker's row is share-locked: reconcile() updates it, so an exchange that is still under way when the worker
 -- reconciles is either seen by it whole, or finds its incarnation gone and claims nothing.
@@ -102,26 +108,54 @@ unsettled AS MATERIALIZED (
     FROM outcome o
     WHERE o.id NOT IN (SELECT id FROM settled)
 ),
+paused AS MATERIALIZED (
+    SELECT queue
+    FROM dlq_pause, moment
+    WHERE backend = %(backend)s AND (until IS NULL OR until > moment.now)
+),
+unwalked AS MATERIALIZED (
+    SELECT pg_stat_get_xact_tuples_returned('dlq_live_ready'::regclass) AS entries
+),
 picked AS MATERIALIZED (
     SELECT r.id, q.place
-    FROM unnest(%(queues)s::text[]) WITH ORDINALITY AS q (name, place)
+    FROM unnest(%(queues)s::text[], %(marks)s::text[]) WITH ORDINALITY AS q (name, marks, place)
     CROSS JOIN LATERAL (
-        SELECT l.id
-        FROM dlq_live l
-        WHERE l.state = 3 AND l.backend = %(backend)s AND l.queue = q.name
-        ORDER BY l.priority DESC, l.seq
-        LIMIT %(most)s
-        FOR UPDATE SKIP LOCKED
+        SELECT id
+        FROM (
+            SELECT l.id
+            FROM dlq_live l
+            WHERE q.marks IS NULL AND l.state = 3 AND l.backend = %(backend)s AND l.queue = q.name
+            ORDER BY l.priority DESC, l.seq
+            LIMIT %(most)s
+            FOR UPDATE SKIP LOCKED
+        ) whole
+        UNION ALL
+        SELECT id
+        FROM (
+            SELECT b.id
+            FROM unnest(q.marks::bigint[]) WITH ORDINALITY AS m (seq, place)
+            CROSS JOIN LATERAL (
+                SELECT l.id
+                FROM dlq_live l
+                WHERE l.state = 3 AND l.backend = %(backend)s AND l.queue = q.name
+                    AND l.priority = (101 - m.place)::smallint AND l.seq > m.seq
+                ORDER BY l.seq
+                LIMIT %(most)s
+                FOR UPDATE SKIP LOCKED
+            ) b
+            LIMIT %(most)s
+        ) marked
     ) r
     WHERE EXISTS (SELECT FROM seat) AND (SELECT count(*) FROM settled) >= 0
+        AND (SELECT entries FROM unwalked) >= 0
         -- A list, and no join, which might lose the order of the queues.
-        AND q.name <> ALL (
-            ARRAY(
-                SELECT queue FROM dlq_pause, moment
-                WHERE backend = %(backend)s AND (until IS NULL OR until > moment.now)
-            )
-        )
+        AND q.name <> ALL (ARRAY(SELECT queue FROM paused))
     LIMIT %(most)s
+),
+walked AS MATERIALIZED (
+    SELECT pg_stat_get_xact_tuples_returned('dlq_live_ready'::regclass) - entries AS entries
+    FROM unwalked
+    WHERE (SELECT count(*) FROM picked) >= 0
 ),
 held AS (
     UPDATE dlq_live l
@@ -134,10 +168,11 @@ SELECT
     EXISTS (SELECT FROM seat),
     (SELECT array_agg(id) FROM unsettled WHERE NOT already),
     (SELECT array_agg(id) FROM unsettled WHERE already),
+    ARRAY(SELECT queue FROM paused), (SELECT entries FROM walked), coalesce(pg_sequence_last_value('dlq_seq'::regclass), 0),
+    1 / (SELECT 1 - coalesce(bool_or(overtaken), false)::int FROM unsettled),
     h.id, h.token, h.attempts, h.interruptions, h.claimed_at,
     j.task, j.queue, j.payload, j.priority, j.run_after, j.enqueued_at, j.max_attempts, j.max_interruptions, j.overrides,
-    j.expires_at, j.metadata,
-    1 / (SELECT 1 - coalesce(bool_or(overtaken), false)::int FROM unsettled)
+    j.expires_at, j.metadata, h.seq
 FROM (VALUES (1)) AS always (one)
 LEFT JOIN (held h JOIN dlq_job j ON j.id = h.id) ON true
 ORDER BY h.place, h.priority DESC, h.seq

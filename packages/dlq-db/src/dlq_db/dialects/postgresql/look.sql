@@ -1,19 +1,33 @@
 -- look: fail what has waited for too long, make ready what is due, and say what a runner has to know.
 --
--- arguments  backend, runner, most (of either kind), now (or null)
+-- arguments  backend, runner, most (of either kind), now (or null); expires_after and due_after (null for from the
+--            head), whole, queues and marks (see waiting.sql)
 -- reply      one row: how many jobs expired, how many were promoted, the queues that have a ready job and are not
 --            paused, those that are paused; the instructions of the runner's workers as three arrays of one length
---            (worker, order, number), its cancellations as four (worker, job, token, reason)
+--            (worker, order, number), its cancellations as four (worker, job, token, reason); for the marks: the first
+--            ready jobs, in paused queues too, as three arrays (queue, priority, seq), walked (index entries that were
+--            read), position (the last seq given), now; and when there were as many as the limit, the last due_at that
+--            was promoted, and the last expires_at that was failed
+--
+-- With marks, no search begins at the head of its index: see marks.py.
 --
 -- All parts see the tables as they were at the start. So those that count ready jobs leave out the ones that expire
 -- here, and add those that are promoted here.
 WITH RECURSIVE moment AS MATERIALIZED (
     SELECT coalesce(%(now)s::timestamptz, statement_timestamp()) AS now
 ),
+unwalked AS MATERIALIZED (
+    SELECT
+        pg_stat_get_xact_tuples_returned('dlq_live_ready'::regclass)
+        + pg_stat_get_xact_tuples_returned('dlq_live_due'::regclass)
+        + pg_stat_get_xact_tuples_returned('dlq_live_expiry'::regclass) AS entries
+),
 over AS MATERIALIZED (
-    SELECT id
+    SELECT id, expires_at
     FROM dlq_live
     WHERE backend = %(backend)s AND expires_at <= (SELECT now FROM moment) AND state < 4
+        AND expires_at >= coalesce(%(expires_after)s::timestamptz, '-infinity')
+        AND (SELECT entries FROM unwalked) >= 0
     ORDER BY expires_at
     LIMIT %(most)s
     FOR UPDATE SKIP LOCKED
@@ -44,6 +58,7 @@ due AS MATERIALIZED (
     SELECT id, due_at, seq
     FROM dlq_live
     WHERE state = 1 AND backend = %(backend)s AND due_at <= (SELECT now FROM moment)
+        AND due_at >= coalesce(%(due_after)s::timestamptz, '-infinity')
         AND id <> ALL (ARRAY(SELECT id FROM over))
     ORDER BY due_at, seq
     LIMIT %(most)s
@@ -64,21 +79,58 @@ paused AS MATERIALIZED (
     FROM dlq_pause, moment
     WHERE backend = %(backend)s AND (until IS NULL OR until > moment.now)
 ),
-step (queue) AS (
-    SELECT min(queue) FROM dlq_live WHERE state = 3 AND backend = %(backend)s AND id <> ALL (ARRAY(SELECT id FROM over))
-    UNION ALL
-    SELECT (
-        SELECT min(queue)
+step (queue, priority, seq) AS (
+    (
+        SELECT queue, priority, seq
         FROM dlq_live
-        WHERE state = 3 AND backend = %(backend)s AND queue > step.queue AND id <> ALL (ARRAY(SELECT id FROM over))
+        WHERE %(whole)s AND state = 3 AND backend = %(backend)s AND id <> ALL (ARRAY(SELECT id FROM over))
+        ORDER BY queue, priority DESC, seq
+        LIMIT 1
     )
+    UNION ALL
+    SELECT following.*
     FROM step
-    WHERE step.queue IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT l.queue, l.priority, l.seq
+        FROM dlq_live l
+        WHERE l.state = 3 AND l.backend = %(backend)s AND l.queue > step.queue
+            AND l.id <> ALL (ARRAY(SELECT id FROM over))
+        ORDER BY l.queue, l.priority DESC, l.seq
+        LIMIT 1
+    ) following
+),
+first AS MATERIALIZED (
+    SELECT queue, priority, seq FROM step
+    UNION ALL
+    SELECT q.name, f.priority, f.seq
+    FROM unnest(%(queues)s::text[], %(marks)s::text[]) AS q (name, marks)
+    CROSS JOIN LATERAL (
+        SELECT b.priority, b.seq
+        FROM unnest(q.marks::bigint[]) WITH ORDINALITY AS m (seq, place)
+        CROSS JOIN LATERAL (
+            SELECT l.priority, l.seq
+            FROM dlq_live l
+            WHERE l.state = 3 AND l.backend = %(backend)s AND l.queue = q.name
+                AND l.priority = (101 - m.place)::smallint AND l.seq > m.seq
+                AND l.id <> ALL (ARRAY(SELECT id FROM over))
+            ORDER BY l.seq
+            LIMIT 1
+        ) b
+        LIMIT 1
+    ) f
 ),
 ready AS (
-    SELECT queue FROM step WHERE queue IS NOT NULL
+    SELECT queue FROM first
     UNION SELECT queue FROM promoted
     EXCEPT SELECT queue FROM paused
+),
+walked AS MATERIALIZED (
+    SELECT
+        pg_stat_get_xact_tuples_returned('dlq_live_ready'::regclass)
+        + pg_stat_get_xact_tuples_returned('dlq_live_due'::regclass)
+        + pg_stat_get_xact_tuples_returned('dlq_live_expiry'::regclass) - entries AS entries
+    FROM unwalked
+    WHERE (SELECT count(*) FROM over) + (SELECT count(*) FROM due) + (SELECT count(*) FROM first) >= 0
 ),
 seat AS MATERIALIZED (
     SELECT w.name, w."order", w.instructed, w.heeded
@@ -103,5 +155,9 @@ SELECT
     (SELECT count(*) FROM gone), (SELECT count(*) FROM promoted),
     ARRAY(SELECT queue FROM ready), ARRAY(SELECT queue FROM paused),
     i.workers, i.orders, i.numbers,
-    c.workers, c.ids, c.tokens, c.reasons
+    c.workers, c.ids, c.tokens, c.reasons,
+    ARRAY(SELECT queue FROM first), ARRAY(SELECT priority FROM first), ARRAY(SELECT seq FROM first),
+    (SELECT entries FROM walked), coalesce(pg_sequence_last_value('dlq_seq'::regclass), 0), (SELECT now FROM moment),
+    (SELECT CASE WHEN count(*) = %(most)s THEN max(due_at) END FROM due),
+    (SELECT CASE WHEN count(*) = %(most)s THEN max(expires_at) END FROM over)
 FROM instruction i, cancellation c

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlq.job import Cancellation, Claim, Instruction, Order, Sight
+from dlq_db.dialects.postgresql.marks import Place
 
-__all__ = ["claim_of", "sight_of"]
+__all__ = ["claim_of", "place_of", "sight_of"]
 
 
 def claim_of(row: Sequence[Any], worker: str) -> Claim:
-    """A row of exchange.sql."""
-    _, _, _, id, token, attempts, interruptions, claimed_at, task, queue, payload, priority = row[:12]
-    run_after, enqueued_at, max_attempts, max_interruptions, overrides, expires_at, metadata, _ = row[12:]
+    """What a row of exchange.sql says of a job."""
+    id, token, attempts, interruptions, claimed_at, task, queue, payload, priority = row[:9]
+    run_after, enqueued_at, max_attempts, max_interruptions, overrides, expires_at, metadata, _ = row[9:]
     return Claim(
         id=id,
         token=token,
@@ -35,8 +36,13 @@ def claim_of(row: Sequence[Any], worker: str) -> Claim:
     )
 
 
+def place_of(row: Sequence[Any]) -> Place:
+    """The same row, for the marks."""
+    return Place(queue=row[6], priority=row[8], seq=row[16])
+
+
 def sight_of(row: Sequence[Any]) -> Sight:
-    """The row of look.sql."""
+    """What the row of look.sql says to a runner."""
     expired, promoted, ready, paused = row[:4]
     workers, orders, numbers = (column or [] for column in row[4:7])
     asked = (column or [] for column in row[7:])

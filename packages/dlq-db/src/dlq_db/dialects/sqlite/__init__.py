@@ -14,6 +14,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.states import State
 from dlq_db.dialects.sqlite.annotating import annotate
 from dlq_db.dialects.sqlite.claiming import claim
 from dlq_db.dialects.sqlite.enqueueing import enqueue
@@ -22,6 +23,8 @@ from dlq_db.dialects.sqlite.settling import settle
 from dlq_db.dialects.sqlite.watching import Watcher
 from dlq_db.dialects.sqlite.writing import immediate, reserve
 from dlq_db.models import Runner, Worker
+from dlq_db.pruning import is_anything_over, prune
+from dlq_db.queues import waiting_queues
 
 __all__ = ["SQLite"]
 
@@ -65,6 +68,10 @@ class SQLite:
             claims = claim(connection, backend, worker.id, queues, limit, now) if registered else []
         return Exchanged(claims=claims, stale=stale, already=already, registered=registered)
 
+    def waiting(self, connection: BaseDatabaseWrapper, backend: str, now: datetime | None) -> list[str]:
+        """Two statements."""
+        return waiting_queues(connection, backend, now)
+
     def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
         """One transaction."""
         with immediate(connection):
@@ -99,6 +106,22 @@ class SQLite:
     def ear(self, backend: str, waiting: Callable[[], Iterable[str]]) -> Watcher:
         """Watches the file."""
         return Watcher(waiting)
+
+    def prune(
+        self,
+        connection: BaseDatabaseWrapper,
+        backend: str,
+        state: State,
+        older_than: float | None,
+        limit: int,
+        task: str | None,
+        now: datetime | None,
+    ) -> int:
+        """One transaction, if there is anything to delete: every runner asks, and only writing needs the lock."""
+        if not is_anything_over(connection, backend, state, older_than, task, now):
+            return 0
+        with immediate(connection):
+            return prune(connection, backend, state, older_than, limit, task, now)
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """Wait longer for the writer's turn than Django does, and let readers go on beside it."""

@@ -12,7 +12,7 @@ from dlq.states import State
 from dlq_db.dialects.sqlite.writing import immediate, key, reserve, write_many
 from dlq_db.endings import end
 from dlq_db.models import Attempt, Live, Worker
-from dlq_db.queues import paused_queues, ready_queues
+from dlq_db.queues import paused_queues, waiting_queues
 
 __all__ = ["look"]
 
@@ -33,7 +33,7 @@ def look(connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int,
     return Sight(
         expired=expired,
         promoted=promoted,
-        ready=sorted(set(ready_queues(connection, backend)).difference(paused)),
+        ready=waiting_queues(connection, backend, now),
         paused=sorted(paused),
         instructions=_instructions(seats),
         cancellations=_cancellations(connection, backend, seats),
