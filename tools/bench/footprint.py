@@ -9,15 +9,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import django
 from django.db import connection
 
+from bench.drain import ARGUMENTS
 from bench.runners import manage
 from bench.servers import fresh_database
 
+if TYPE_CHECKING:
+    from dlq.job import Claim
+
 __all__ = ["measure_footprint"]
+
+PRUNED = 500
 
 HEAD = f"{'per job':<34}{'WAL bytes':>10}{'row versions':>14}{'dead rows':>11}{'index entries':>15}{'commits':>9}"
 KINDS = {
@@ -62,40 +68,71 @@ class Cost:
         )
 
 
+class _Lives:
+    """Jobs that all go the same way, one part of it after the other."""
+
+    def __init__(self, jobs: int, batch: int) -> None:
+        from dlq.backend import queue_backend
+        from dlq.job import RunnerInfo, WorkerInfo
+
+        self.jobs, self.batch = jobs, batch
+        self.store = queue_backend().store
+        self.store.register_runner(RunnerInfo(id="runner", host="bench", pid=1))
+        self.worker = self.store.register_worker(
+            WorkerInfo(id="worker", runner="runner", pid=1, queues="*", slots=1, kind="process")
+        )
+        self.held: list[Claim] = []
+
+    def enqueue_each(self) -> None:
+        from bench import tasks
+
+        args, kwargs = ARGUMENTS
+        for _ in range(self.jobs):
+            tasks.noop.enqueue(*args, **kwargs)
+
+    def enqueue_many(self) -> None:
+        from bench import tasks
+
+        for _ in range(0, self.jobs, self.batch):
+            tasks.noop.enqueue_many([ARGUMENTS] * self.batch)
+
+    def claim(self) -> None:
+        self._exchange(settle=False, limit=self.batch)
+
+    def settle(self) -> None:
+        self._exchange(settle=True, limit=0)
+
+    def exchange(self) -> None:
+        self._exchange(settle=True, limit=self.batch)
+
+    def _exchange(self, *, settle: bool, limit: int) -> None:
+        from dlq.job import Outcome
+
+        for _ in range(0, self.jobs, self.batch):
+            ended = self.held[: self.batch] if settle else []
+            self.held = self.held[len(ended) :]
+            outcomes = [Outcome.succeeded(claim, "null", 0.001) for claim in ended]
+            self.held += self.store.exchange(self.worker, outcomes, ["default"], limit).claims
+
+    def prune(self) -> None:
+        from dlq.states import State
+
+        for _ in range(0, self.jobs, PRUNED):
+            self.store.prune(State.SUCCEEDED, 0.0, PRUNED)
+
+
 def main(jobs: int, batch: int) -> None:
     """Let jobs live, and look into the log after each part."""
-    from bench import tasks
-    from bench.drain import ARGUMENTS
-    from dlq.backend import queue_backend
-    from dlq.job import Outcome, RunnerInfo, WorkerInfo
-    from dlq.states import State
-
-    store = queue_backend().store
     with connection.cursor() as cursor:
         cursor.execute("CREATE EXTENSION pg_walinspect")
-    args, kwargs = ARGUMENTS
-    store.register_runner(RunnerInfo(id="runner", host="bench", pid=1))
-    worker = store.register_worker(
-        WorkerInfo(id="worker", runner="runner", pid=1, queues="*", slots=1, kind="process")
-    )
-    held: list[Any] = []
-
-    def exchange(outcomes: list[Outcome], limit: int) -> object:
-        claims = store.exchange(worker, outcomes, ["default"], limit).claims
-        held[:0] = claims
-        return claims
-
-    def outcomes() -> list[Outcome]:
-        return [Outcome.succeeded(held.pop(), "null", 0.001) for _ in range(min(batch, len(held)))]
-
-    rounds = range(jobs // batch)
-    parts: dict[str, Callable[[], object]] = {
-        "enqueue, one by one": lambda: [tasks.noop.enqueue(*args, **kwargs) for _ in range(jobs)],
-        f"enqueue, {batch} at a time": lambda: [tasks.noop.enqueue_many([ARGUMENTS] * batch) for _ in rounds],
-        f"claim, {batch} at a time": lambda: [exchange([], batch) for _ in rounds],
-        f"settle, {batch} at a time": lambda: [exchange(outcomes(), 0) for _ in rounds],
-        f"exchange (both), {batch} at a time": lambda: [exchange(outcomes(), batch) for _ in rounds],
-        "prune, 500 at a time": lambda: [store.prune(State.SUCCEEDED, 0.0, 500) for _ in range(jobs // 500)],
+    lives = _Lives(jobs, batch)
+    parts = {
+        "enqueue, one by one": lives.enqueue_each,
+        f"enqueue, {batch} at a time": lives.enqueue_many,
+        f"claim, {batch} at a time": lives.claim,
+        f"settle, {batch} at a time": lives.settle,
+        f"exchange (both), {batch} at a time": lives.exchange,
+        f"prune, {PRUNED} at a time": lives.prune,
     }
     print(HEAD)
     for name, part in parts.items():

@@ -246,8 +246,15 @@ class TestMarks:
 
     def test_the_past_is_behind_by_the_lag_and_little_more(self) -> None:
         past = Past(0)
-        seen = [past.note(at, at / 100) for at in range(100, 300)]
-        assert all(100 * LAG <= at - old <= 150 * LAG for at, old in enumerate(seen[80:], 180))
+        for at in range(100, 300):
+            old = past.before(at / 100)
+            assert at < 180 or 100 * LAG <= at - old <= 150 * LAG
+            past.note(at, at / 100)
+
+    def test_the_past_is_that_of_the_beginning_of_a_search_however_long_it_takes(self) -> None:
+        past = Past(0)
+        past.note(1, 10.0)
+        assert past.before(10.0 + LAG / 2) == 0
 
     def test_a_search_from_the_head_rests_in_proportion_but_never_for_long(self) -> None:
         rest = Rest()

@@ -137,7 +137,7 @@ class PostgreSQL:
         )
         self._looking.end(glance, map(Place, queues, priorities, seqs), walked, position)
         if limit:
-            self._served.note(moment, last_due, last_expired)
+            self._served.note(glance.began, moment, last_due, last_expired)
         return sight_of(sight)
 
     def beat(

@@ -54,15 +54,15 @@ class Claiming:
         ``walked`` index entries were read; ``position`` is the last ``seq`` that was given to any job.
         """
         now = self._searches.clock()
-        seen = self._seen.note(position, now)
+        seen = self._seen.before(turn.began)
+        self._seen.note(position, now)
         taken = {queue: list(places) for queue, places in groupby(claims, lambda place: place.queue)}
         for queue, marks in turn.starts.items():
             if limit <= 0:
                 break
             if queue in paused:
-                if (
-                    queue == turn.rescanned
-                ):  # Its turn is over, lest the others wait for the end of the pause.
+                if queue == turn.rescanned:
+                    # It has had its turn: the others must not wait for the end of the pause.
                     self._slow[queue].rest.take(now - turn.began, now)
                 continue
             own = taken.get(queue, [])

@@ -58,7 +58,8 @@ class Looking:
         ``walked`` index entries were read; ``position`` is the last ``seq`` that was given to any job.
         """
         now = self._searches.clock()
-        seen = self._seen.note(position, now)
+        seen = self._seen.before(glance.began)
+        self._seen.note(position, now)
         found = {place.queue: place for place in first}
         known = self._remember(found)
         if glance.whole and walked <= self._searches.many:
@@ -97,8 +98,11 @@ class Served:
             return {"due_after": None, "expires_after": None}
         return {"due_after": self._due_after, "expires_after": self._expires_after}
 
-    def note(self, moment: datetime, last_due: datetime | None, last_expired: datetime | None) -> None:
+    def note(
+        self, began: float, moment: datetime, last_due: datetime | None, last_expired: datetime | None
+    ) -> None:
         """A look has served all that had come at this moment, or, with a last one, as many as it may up to that."""
-        seen = self._seen.note(moment, self._clock())
+        seen = self._seen.before(began)
+        self._seen.note(moment, self._clock())
         self._due_after = seen and min(seen, last_due or seen)
         self._expires_after = seen and min(seen, last_expired or seen)

@@ -66,17 +66,20 @@ class Marks:
 
 
 class Past[T]:
-    """A value as it was ``LAG`` seconds ago, or a little earlier."""
+    """What a value was ``LAG`` seconds before a search, or a little earlier."""
 
     def __init__(self, first: T) -> None:
         """``first`` is what it was before anybody looked."""
         self._samples = [(float("-inf"), first)]
 
-    def note(self, value: T, at: float) -> T:
-        """Take note of the value now, and return the past one."""
+    def note(self, value: T, at: float) -> None:
+        """It is this now."""
         if at - self._samples[-1][0] >= LAG / 5:
             self._samples.append((at, value))
-        while len(self._samples) > 1 and at - self._samples[1][0] >= LAG:
+
+    def before(self, began: float) -> T:
+        """What it was then; searches begin one after the other."""
+        while len(self._samples) > 1 and began - self._samples[1][0] >= LAG:
             del self._samples[0]
         return self._samples[0][1]
 
