@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from databases import Databases, PostgreSQLServer, SQLiteFiles
+from databases import Databases, PostgreSQLServer, RedisServer, SQLiteFiles
 from proxy import Proxy
 from sites import Site
 
@@ -21,6 +21,7 @@ def databases(
     made: dict[str, Databases] = {
         "sqlite": SQLiteFiles(tmp_path_factory.mktemp("sqlite")),
         "postgresql": PostgreSQLServer(),
+        "redis": RedisServer(),
     }
     yield made
     for each in made.values():
@@ -29,7 +30,7 @@ def databases(
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def vendor(request: pytest.FixtureRequest) -> str:
-    """The kind of database; a test for one kind alone says ``parametrize("vendor", [...])``."""
+    """Where the jobs are. A test for others says ``parametrize("vendor", [...])``, one for all ``EVERYWHERE``."""
     return str(request.param)
 
 
@@ -47,7 +48,7 @@ def site(
     tmp_path: Path,
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[Site]:
-    """A site on a fresh database, without any process yet."""
+    """A site without any job or process yet."""
     with (
         django_db_blocker.unblock(),
         databases[vendor].new(tmp_path, migrated=migrated) as url,
@@ -58,7 +59,7 @@ def site(
 
 @pytest.fixture
 def proxy(site: Site) -> Iterator[Proxy]:
-    """A proxy in front of the site's database server, for those processes that are to go through it."""
+    """A proxy in front of the site's server, for those processes that are to go through it."""
     parts = urlsplit(site.url)
     assert parts.hostname is not None
     assert parts.port is not None

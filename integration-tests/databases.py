@@ -1,4 +1,4 @@
-"""Fresh databases for tests, each at a URL: files of SQLite, and databases on the PostgreSQL server for tests."""
+"""Where the jobs of a test may be, each at a URL: files of SQLite, databases on PostgreSQL, a Redis server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.db import connections
 
 from project.settings import database
 
-__all__ = ["Databases", "PostgreSQLServer", "SQLiteFiles", "known", "migrate"]
+__all__ = ["Databases", "PostgreSQLServer", "RedisServer", "SQLiteFiles", "known", "migrate"]
 
 _numbers = itertools.count(1)
 
@@ -84,11 +84,7 @@ class PostgreSQLServer(Databases):
 
     @property
     def _url(self) -> str:
-        if url := os.environ.get("DLQ_TEST_POSTGRES_URL"):
-            return url
-        raise LookupError(
-            "DLQ_TEST_POSTGRES_URL names no server. Run the tests with ./tools/test, which brings one."
-        )
+        return _server("DLQ_TEST_POSTGRES_URL")
 
     @contextlib.contextmanager
     def new(self, folder: Path, *, migrated: bool = True) -> Iterator[str]:
@@ -122,3 +118,20 @@ class PostgreSQLServer(Databases):
 
     def _url_of(self, name: str) -> str:
         return urlsplit(self._url)._replace(path=f"/{name}").geturl()
+
+
+class RedisServer(Databases):
+    """The running server that ``DLQ_TEST_REDIS_URL`` names: each site has a prefix of its own there."""
+
+    @contextlib.contextmanager
+    def new(self, folder: Path, *, migrated: bool = True) -> Iterator[str]:
+        yield _server("DLQ_TEST_REDIS_URL")
+
+    def close(self) -> None:
+        """Each site removes its own keys."""
+
+
+def _server(variable: str) -> str:
+    if url := os.environ.get(variable):
+        return url
+    raise LookupError(f"{variable} names no server. Run the tests with ./tools/test, which brings one.")

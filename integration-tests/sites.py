@@ -1,4 +1,4 @@
-"""``Site``: a Django project on a database of its own, with the real processes that a test starts on it."""
+"""``Site``: a Django project with jobs of its own, and with the real processes that a test starts on it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+import pytest
 from django.db import transaction
 from django.tasks.base import Task
 
-from databases import known
+from dlq.backend import QueueBackend
 from dlq.job import JobRecord, RunnerInfo
 from dlq.states import FINISHED, State
-from dlq_db.backends import DatabaseBackend
-from processes import Process, until
+from homes import Home, home_at
+from processes import SLACK, Process, until
 
-__all__ = ["HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace", "Way"]
+__all__ = ["EVERYWHERE", "HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace", "Way"]
 
 HERE = Path(__file__).resolve().parent
+
+EVERYWHERE = pytest.mark.parametrize("vendor", ["sqlite", "postgresql", "redis"])
+"""Has a test run on every kind of store."""
 
 HEARTBEAT = 0.1
 THRESHOLD = 1.0
@@ -49,12 +53,13 @@ class Way(Protocol):
 
 
 class Site:
-    """One database, and how the processes on it are set up."""
+    """Where jobs are, and how the processes that work on them are set up."""
 
-    def __init__(self, folder: Path, url: str, alias: str) -> None:
-        """``folder`` is for its files; ``url`` is its database, known to this process as ``alias``."""
+    def __init__(self, folder: Path, url: str, home: Home) -> None:
+        """``folder`` is for its files; ``url`` is the server or database with its jobs, ``home`` what belongs to it."""
         self.url = url
-        self.alias = alias
+        self.alias = home.alias
+        self._home = home
         self.options: dict[str, Any] = {
             "heartbeat_interval": HEARTBEAT,
             "alive_threshold": THRESHOLD,
@@ -68,9 +73,9 @@ class Site:
     @classmethod
     @contextlib.contextmanager
     def at(cls, url: str, folder: Path) -> Iterator[Site]:
-        """A site on the database at ``url``; what it has started ends with the context."""
-        with known(url) as alias:
-            site = cls(folder, url, alias)
+        """A site whose jobs are at ``url``; what it has started ends with the context."""
+        with home_at(url, folder) as home:
+            site = cls(folder, url, home)
             try:
                 yield site
             finally:
@@ -84,9 +89,9 @@ class Site:
     # --- The store, beside the processes
 
     @property
-    def backend(self) -> DatabaseBackend:
+    def backend(self) -> QueueBackend:
         """The backend that the processes know as ``default``."""
-        return DatabaseBackend("default", {"OPTIONS": self.options | {"database_alias": self.alias}})
+        return self._home.backend(self.options)
 
     def enqueue(self, task: Task[..., Any], *args: Any, **kwargs: Any) -> UUID:
         """Enqueue one job."""
@@ -193,7 +198,7 @@ class Site:
             cwd=HERE,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=30 * SLACK,
             check=False,
         )
 
@@ -217,11 +222,12 @@ class Site:
 
     def environment(self, settings: Mapping[str, Any], through: Way | None) -> dict[str, str]:
         """The environment of a process of this site, with these settings in place of the project's."""
-        tasks = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend", "OPTIONS": self.options}}
+        url = self.url if through is None else through.url(self.url)
+        tasks = {"default": self._home.entry(self.options, url)}
         return {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "project.settings",
-            "DLQ_PROJECT_DATABASE_URL": self.url if through is None else through.url(self.url),
+            "DLQ_PROJECT_DATABASE_URL": url if self._home.database == self.url else self._home.database,
             "DLQ_PROJECT_SETTINGS": json.dumps({"TASKS": tasks, **settings}),
             "DLQ_PROJECT_TRACES": str(self._traces),
             "PYTHONUNBUFFERED": "1",

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from dlq.states import State
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 
+@EVERYWHERE
 def test_each_runner_runs_the_job_of_a_broadcast_once(site: Site) -> None:
     runners = [site.start({"mail": 1}), site.start({"*": {"processes": 1, "threads": 2}})]
     pids = {runner.pid: set(site.worker_pids(runner)) for runner in runners}

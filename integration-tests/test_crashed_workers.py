@@ -11,9 +11,10 @@ import pytest
 from dlq.job import Counted
 from dlq.states import State
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 
+@EVERYWHERE
 def test_the_job_of_a_killed_worker_runs_again_and_uses_up_no_attempt(site: Site) -> None:
     site.start({"*": 2})
     struck, neighbour = site.enqueue(tasks.hold, "struck"), site.enqueue(tasks.hold, "neighbour")
@@ -100,3 +101,23 @@ def test_a_worker_that_was_killed_while_idle_is_replaced(site: Site) -> None:
     assert site.settled(site.enqueue(tasks.mark, "after")).state is State.SUCCEEDED
     site.has_workers(runner, 1)
     assert site.worker_pids(runner) != [idle]
+
+
+@pytest.mark.parametrize("vendor", ["redis"])
+def test_at_most_once_the_job_of_a_killed_worker_has_failed_and_those_behind_it_run(site: Site) -> None:
+    site.options["delivery"] = "at-most-once"
+    site.start({"*": 1})
+    job = site.enqueue(tasks.hold, "gate")
+    pid = site.traced("began", "gate").pid
+    behind = site.enqueue_each(tasks.mark, [(str(n),) for n in range(20)])
+    assert {record.state for record in site.jobs(behind)} == {State.READY}  # None is claimed before its turn.
+    os.kill(pid, signal.SIGKILL)
+    record = site.settled(job)
+    assert (record.state, record.attempts, record.interruptions) == (State.FAILED, 0, 1)
+    assert record.history[-1].failure.exception == "dlq.errors.WorkerLost"
+    assert {record.state for record in site.all_settled(behind)} == {State.SUCCEEDED}
+    assert len(site.traces("began", "gate")) == 1
+
+    assert site.backend.store.retry([job]) == [job]
+    site.open("gate")
+    assert site.settled(job).state is State.SUCCEEDED

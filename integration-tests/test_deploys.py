@@ -10,13 +10,11 @@ from dlq.states import State
 from project import tasks
 from sites import Site
 
-DEPLOYS = 20
 
-
-@pytest.mark.parametrize("vendor", ["postgresql"])
-def test_twenty_deploys_in_the_middle_of_one_long_job_never_count_against_it(site: Site) -> None:
+@pytest.mark.parametrize(("vendor", "deploys"), [("postgresql", 20), ("redis", 5)])
+def test_many_deploys_in_the_middle_of_one_long_job_never_count_against_it(site: Site, deploys: int) -> None:
     job = site.enqueue(tasks.hold, "gate")
-    for deploy in range(1, DEPLOYS + 1):
+    for deploy in range(1, deploys + 1):
         runner = site.start({"*": 1}, DLQ_SHUTDOWN_TIMEOUT=0.05)
         site.traced("began", "gate", times=deploy)
         runner.send(signal.SIGTERM)
@@ -29,4 +27,4 @@ def test_twenty_deploys_in_the_middle_of_one_long_job_never_count_against_it(sit
     record = site.settled(job)
     assert (record.state, record.attempts, record.interruptions) == (State.SUCCEEDED, 1, 0)
     assert record.history == ()
-    assert record.token == DEPLOYS + 1
+    assert record.token == deploys + 1

@@ -12,12 +12,13 @@ import pytest
 from dlq.states import State
 from processes import Process, is_running, until
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 KILLS = 12
 JOBS = 400
 
 
+@EVERYWHERE
 def test_whatever_is_killed_whenever_every_job_succeeds_and_is_settled_once(site: Site) -> None:
     dice = random.Random(20)
     site.options["max_interruptions"] = 3 * KILLS

@@ -9,9 +9,10 @@ import time
 from dlq.states import State
 from processes import Process, is_running, until
 from project import tasks
-from sites import THRESHOLD, Site
+from sites import EVERYWHERE, THRESHOLD, Site
 
 
+@EVERYWHERE
 def test_when_a_runner_is_killed_its_workers_end_and_another_takes_their_jobs(site: Site) -> None:
     lost = site.start({"*": 2}, DLQ_SHUTDOWN_TIMEOUT=0.5)
     finishing, hanging = site.enqueue(tasks.hold, "finishing"), site.enqueue(tasks.hold, "hanging")
@@ -36,6 +37,7 @@ def test_when_a_runner_is_killed_its_workers_end_and_another_takes_their_jobs(si
     assert [info.pid for info in site.runners()] == [rescuer.pid]
 
 
+@EVERYWHERE
 def test_what_a_killed_runner_held_is_taken_by_one_that_starts_later(site: Site) -> None:
     lost = site.start({"*": 1})
     held = site.enqueue(tasks.hold, "gate")
@@ -49,6 +51,36 @@ def test_what_a_killed_runner_held_is_taken_by_one_that_starts_later(site: Site)
     assert (record.state, record.attempts, record.interruptions) == (State.SUCCEEDED, 1, 1)
 
 
+def test_the_suspects_of_a_lost_runner_run_each_alone_in_the_next_one(site: Site) -> None:
+    lost = site.start({"*": 2})
+    suspects = site.enqueue_each(tasks.hold, [("one",), ("two",)])
+    for label in ("one", "two"):
+        site.traced("began", label)
+    lost.send_all(signal.SIGKILL)
+    lost.wait()
+    # One of the two has killed the machine, for all that is known: neither runs beside another job.
+    runner = site.start({"*": 2})
+
+    def back() -> list[str]:
+        return [label for label in ("one", "two") if len(site.traces("began", label)) == 2]
+
+    until(back, 20, lambda: "no suspect runs again", runner)
+    (first,) = back()
+    (second,) = {"one", "two"} - {first}
+    neighbour = site.enqueue(tasks.mark, "neighbour")
+    beat = site.runners()[0].beat
+    until(lambda: site.runners()[0].beat > beat + 20, 20, lambda: "the runner does not beat", runner)
+    assert (back(), site.traces("ran", "neighbour")) == ([first], [])
+    site.open(first)
+    site.traced("began", second, times=2, within=20)
+    site.open(second)
+    *again, unharmed = site.all_settled([*suspects, neighbour], within=20)
+    assert {(r.state, r.attempts, r.interruptions) for r in again} == {(State.SUCCEEDED, 1, 1)}
+    assert {r.history[0].failure.exception for r in again} == {"dlq.errors.RunnerLost"}
+    assert (unharmed.state, unharmed.interruptions) == (State.SUCCEEDED, 0)
+
+
+@EVERYWHERE
 def test_a_stalled_worker_is_told_that_its_outcome_is_stale(site: Site) -> None:
     stalled = site.start({"*": 1})
     held = site.enqueue(tasks.hold, "gate")

@@ -8,7 +8,7 @@ import signal
 from dlq.states import State
 from processes import until
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 
 def test_a_killed_service_process_is_replaced_and_beats_go_on(site: Site) -> None:
@@ -29,6 +29,7 @@ def test_a_killed_service_process_is_replaced_and_beats_go_on(site: Site) -> Non
     assert len(site.runners()) == 2
 
 
+@EVERYWHERE
 def test_the_loss_of_worker_and_service_together_strands_no_job(site: Site) -> None:
     runner = site.start({"*": 1})
     held = site.enqueue(tasks.hold, "gate")

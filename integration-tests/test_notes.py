@@ -11,7 +11,7 @@ from uuid import UUID
 from dlq.states import State
 from processes import until
 from project import controlled
-from sites import Site
+from sites import EVERYWHERE, Site
 
 SHOWN = ("progress", "message", "metadata", "log")
 
@@ -22,6 +22,7 @@ def shown(site: Site, job: UUID) -> tuple[Any, ...]:
     return tuple(document[name] for name in SHOWN)
 
 
+@EVERYWHERE
 def test_progress_metadata_and_log_are_read_by_others_while_the_job_runs_and_after(site: Site) -> None:
     site.start({"*": 1})
     job = site.enqueue(controlled.report, "gate")

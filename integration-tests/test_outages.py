@@ -47,7 +47,7 @@ def flapping(proxy: Proxy) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("vendor", ["postgresql"])
+@pytest.mark.parametrize("vendor", ["postgresql", "redis"])
 @pytest.mark.parametrize("outage", [away, silent, flapping])
 def test_after_an_outage_everybody_is_back_and_every_job_completes_once(
     site: Site, proxy: Proxy, outage: Callable[[Proxy], None]

@@ -54,6 +54,7 @@ def test_a_runner_that_waits_for_its_store_can_be_stopped(site: Site, proxy: Pro
     assert runner.wait(within=2) == 0
 
 
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("migrated", [False])
 def test_a_runner_on_an_unmigrated_database_names_the_remedy_and_waits_for_it(site: Site) -> None:
     runner = site.launch(DLQ_WORKERS=WORKERS)

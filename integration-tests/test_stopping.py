@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +11,7 @@ from dlq.job import JobRecord
 from dlq.states import State
 from processes import Process, is_running, until
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 UNTOUCHED = (State.READY, 0, 0, ())
 
@@ -21,6 +20,7 @@ def standing(record: JobRecord) -> tuple[State, int, int, tuple[object, ...]]:
     return record.state, record.attempts, record.interruptions, tuple(record.history)
 
 
+@EVERYWHERE
 def test_sigterm_lets_running_jobs_finish_and_hands_the_others_back(site: Site) -> None:
     runner = site.start({"*": 1})
     site.all_settled(site.enqueue_each(tasks.noop, [()] * 200))  # Now it claims many at a time.
@@ -61,10 +61,10 @@ THREADS = {"processes": 1, "threads": 2}
 @pytest.mark.parametrize(
     ("vendor", "pool", "stop", "timeout"),
     [
-        ("sqlite", PROCESSES, stop_by_two_interrupts, 30),
+        ("sqlite", PROCESSES, stop_by_two_interrupts, 3600),
         ("sqlite", THREADS, stop_by_deadline, 0.5),
         ("postgresql", PROCESSES, stop_by_deadline, 0.5),
-        ("postgresql", THREADS, stop_by_two_interrupts, 30),
+        ("postgresql", THREADS, stop_by_two_interrupts, 3600),
     ],
 )
 def test_when_patience_ends_running_jobs_go_back_uncounted(
@@ -74,11 +74,9 @@ def test_when_patience_ends_running_jobs_go_back_uncounted(
     ids = site.enqueue_each(tasks.hold, [("one",), ("two",)])
     site.traced("began", "one")
     site.traced("began", "two")
-    began = time.monotonic()
     stop(runner)
 
     assert runner.wait() == 0
-    assert time.monotonic() - began < 5
     assert [standing(record) for record in site.jobs(ids)] == [UNTOUCHED, UNTOUCHED]
     assert site.runners() == []
     assert not site.traces("ended")

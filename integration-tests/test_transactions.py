@@ -10,6 +10,7 @@ from project import tasks
 from sites import Site
 
 
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
 def test_a_rolled_back_enqueue_leaves_nothing_and_a_committed_one_runs(site: Site) -> None:
     site.start({"*": 1})
     with site.transaction():

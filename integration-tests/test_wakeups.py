@@ -12,9 +12,10 @@ import pytest
 from dlq import Task
 from dlq.states import State
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 
+@EVERYWHERE
 def test_the_job_of_a_killed_child_runs_again_long_before_anybody_polls(site: Site) -> None:
     site.options["poll_interval"] = 120
     job = site.enqueue(tasks.hold, "gate")
@@ -31,7 +32,11 @@ def test_the_job_of_a_killed_child_runs_again_long_before_anybody_polls(site: Si
 
 @pytest.mark.parametrize(
     ("vendor", "pool", "hold"),
-    [("sqlite", {"processes": 2}, tasks.hold), ("postgresql", {"concurrency": 4}, tasks.hold_on_loop)],
+    [
+        ("sqlite", {"processes": 2}, tasks.hold),
+        ("postgresql", {"concurrency": 4}, tasks.hold_on_loop),
+        ("redis", {"processes": 2}, tasks.hold),
+    ],
 )
 def test_an_idle_worker_is_told_of_a_new_job_long_before_it_would_look_itself(
     site: Site, pool: dict[str, int], hold: Task[..., Any]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -76,39 +78,92 @@ def outcome(report: Path) -> Counter[str]:
     return Counter(passed=total["tests"] - failed - total["skipped"], failed=failed, skipped=total["skipped"])
 
 
-def run_one(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> int:
-    command = [str(folder / "bin" / "pytest"), "-c", "tools/pytest.ini", "--rootdir=.", *arguments]
-    return servers.run(command, environment)
+def run_one(name: str, arguments: list[str]) -> int:
+    """Run one environment in this terminal, with servers of its own."""
+    command = [str(prepare(name) / "bin" / "pytest"), "-c", "tools/pytest.ini", "--rootdir=.", *arguments]
+    with servers.running(list(servers.RECIPES)) as environment:
+        return servers.run(command, environment)
 
 
-def with_processes(names: Sequence[str]) -> set[str]:
-    """The environments that start real processes too: what is between the oldest and the newest differs in nothing
-    that only a process shows, and each of these takes as long as all other tests together.
+def share_of(name: str, names: Sequence[str]) -> list[str]:
+    """What an environment leaves out when all run: real processes run in the newest and the oldest alone. What is
+    between them differs in nothing that only a process shows, and these tests take as long as all others together.
     """
-    return {names[0], names[-1]}
+    return [] if name in (names[0], names[-1]) else ["--ignore=integration-tests"]
 
 
-def run_all(folders: Mapping[str, Path], arguments: list[str], environment: Mapping[str, str]) -> int:
+def run_all(names: Sequence[str], arguments: list[str]) -> int:
     """Run every environment, failures or not, and close with one line that counts all their tests."""
-    statuses, count = {}, Counter[str]()
-    with tempfile.TemporaryDirectory(prefix="dlq-reports-") as reports:
-        for name, folder in folders.items():
-            print(f"\n{name}", flush=True)
-            report = Path(reports) / f"{name}.xml"
-            chosen = list(arguments)
-            if not arguments and name not in with_processes(list(folders)):
-                print(
-                    "(without integration-tests, which run in the oldest and the newest environment)",
-                    flush=True,
-                )
-                chosen = ["--ignore=integration-tests"]
-            statuses[name] = run_one(folder, [*chosen, f"--junitxml={report}"], environment)
-            count += outcome(report)
+    # One after the other, before they run beside each other: what is missing is made and fetched once.
+    for name in names:
+        prepare(name)
+    servers.fetch(servers.RECIPES)
+    statuses, count = dict[str, int](), Counter[str]()
+    with tempfile.TemporaryDirectory(prefix="dlq-reports-") as folder:
+        runs = [Run(name, arguments or share_of(name, names), Path(folder)) for name in names]
+        # The long ones first, so that none of them is left to run alone at the end.
+        for run in in_turns(sorted(runs, key=lambda run: len(run.arguments)), at_a_time()):
+            print(f"\n{run.name} {' '.join(run.arguments)}\n{run.output}", flush=True)
+            statuses[run.name] = run.status or 0
+            count += outcome(run.report)
     print()
-    for name, status in statuses.items():
+    for name, status in sorted(statuses.items()):
         print(f"{name}: {'ok' if status == 0 else f'exit status {status}'}")
     print(f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped")
     return max(statuses.values())
+
+
+def at_a_time() -> int:
+    """How many environments run at a time: as many as there are cores, unless they would share a given server."""
+    given = [name for name in servers.RECIPES if os.environ.get(servers.variable(name))]
+    return 1 if given else max(1, os.cpu_count() or 1)
+
+
+class Run:
+    """The tests in one environment, beside those in others: this program again, with servers of its own."""
+
+    def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
+        """``folder`` is for what it leaves."""
+        self.name = name
+        self.arguments = arguments
+        self.report = folder / f"{name}.xml"
+        self._log = folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, __file__, "--env", self.name, *self.arguments, f"--junitxml={self.report}"]
+        environment = {key: value for key, value in os.environ.items() if key != "DLQ_TEST_ENV"}
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+    @property
+    def status(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            servers.end(self._process, (signal.SIGINT, 30.0), (signal.SIGKILL, 10.0))
+
+
+def in_turns(runs: Sequence[Run], most: int) -> Iterator[Run]:
+    """Have so many run at a time; yields each that has ended."""
+    waiting, running = list(runs), list[Run]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < most:
+                running.append(waiting.pop(0))
+                running[-1].start()
+            time.sleep(0.2)
+            for run in [run for run in running if run.status is not None]:
+                running.remove(run)
+                yield run
+    finally:
+        for run in running:
+            run.stop()
 
 
 def main(arguments: list[str]) -> int:
@@ -122,12 +177,8 @@ def main(arguments: list[str]) -> int:
         for name in environments():
             print(name if name in here else f"{name} (no Python for it here)")
         return 0
-    folders = {name: prepare(name) for name in chosen(options.env)}
-    with servers.running(list(servers.RECIPES)) as environment:
-        if len(folders) > 1:
-            return run_all(folders, rest, environment)
-        [folder] = folders.values()
-        return run_one(folder, rest, environment)
+    names = chosen(options.env)
+    return run_all(names, rest) if len(names) > 1 else run_one(names[0], rest)
 
 
 if __name__ == "__main__":

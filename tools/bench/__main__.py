@@ -1,4 +1,4 @@
-"""Run a benchmark: ``./tools/bench/run drain``, ``idle``, ``latency`` or ``sleepers``."""
+"""Run a benchmark: ``./tools/bench/run drain``, ``redis``, ``idle``, ``latency`` or ``sleepers``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 from bench.drain import measure_drain
 from bench.idle import measure_idle
 from bench.latency import measure_latency
+from bench.on_redis import measure_redis
 from bench.sleepers import measure_sleepers
 
 
@@ -19,6 +20,9 @@ def main() -> None:
     )
     drain.add_argument("--jobs", type=int, default=20_000)
     drain.add_argument("--rounds", type=int, default=3)
+    redis = measures.add_parser("redis", help="the same on Redis, and what enqueuing and waiting cost there")
+    redis.add_argument("--jobs", type=int, default=20_000)
+    redis.add_argument("--rounds", type=int, default=3)
     idle = measures.add_parser("idle", help="what a runner costs that has nothing to do")
     idle.add_argument("--seconds", type=float, default=60.0)
     idle.add_argument("--sqlite", action="store_true", help="on a file of SQLite")
@@ -32,6 +36,8 @@ def main() -> None:
     match options.measure:
         case "drain":
             measure_drain(options.jobs, options.rounds)
+        case "redis":
+            measure_redis(options.jobs, options.rounds)
         case "idle":
             measure_idle(options.seconds, sqlite=options.sqlite)
         case "latency":

@@ -37,9 +37,13 @@ def test_times_are_seconds_or_timedeltas() -> None:
     [
         (
             {"retension": {}},
-            "OPTIONS['retension'] is unknown. There are: OPTIONS['alive_threshold'], OPTIONS['enqueue_on_commit'], ",
+            "OPTIONS['retension'] is unknown. There are: OPTIONS['alive_threshold'], OPTIONS['delivery'], ",
         ),
         ({"poll_interval": "1s"}, "OPTIONS['poll_interval'] is '1s', which is not of the type float."),
+        (
+            {"delivery": "twice"},
+            "OPTIONS['delivery'] is 'twice'; it must be one of 'at-least-once', 'at-most-once'.",
+        ),
         ({"poll_interval": True}, "OPTIONS['poll_interval'] is True, which is not of the type float."),
         ({"poll_interval": -1}, "OPTIONS['poll_interval'] is -1, which must not be negative."),
         ({"poll_interval": timedelta(seconds=-1)}, "which must not be negative"),

@@ -21,7 +21,7 @@ from django.tasks.signals import task_enqueued
 from django.utils import timezone
 
 from dlq import payload
-from dlq.conf import BackendOptions
+from dlq.conf import BackendOptions, Delivery
 from dlq.errors import ConfigError, EnqueueError, StoreError, TaskRefused, UnknownTask
 from dlq.ids import new_job_id
 from dlq.job import NewJob
@@ -90,6 +90,11 @@ class QueueBackend(BaseTaskBackend):
             return self.options_class.parse(self.options)
         except ConfigError as error:
             raise ConfigError(f'TASKS["{self.alias}"]: {error}') from None
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a job that had begun may begin again without having raised: see ``conf.Delivery``."""
+        return self.config.delivery is Delivery.AT_LEAST_ONCE
 
     @cached_property
     def store(self) -> InstrumentedStore:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ from dlq.pools import WorkerPool, is_about, parse_workers
 __all__ = [
     "NO_BACKEND",
     "BackendOptions",
+    "Delivery",
     "Overlay",
     "Retention",
     "Settings",
@@ -56,6 +58,15 @@ class Retention:
     cancelled: float | None = DAY
 
 
+class Delivery(StrEnum):
+    """What becomes of a job whose worker was lost while it ran."""
+
+    AT_LEAST_ONCE = "at-least-once"
+    """It runs again: a crash is not a failure, and a task may be begun more than once."""
+    AT_MOST_ONCE = "at-most-once"
+    """It has failed as WorkerLost, and only a person lets it run again: no task is begun twice by itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendOptions:
     """``OPTIONS`` that every backend understands. Times are in seconds, or timedelta objects."""
@@ -74,6 +85,8 @@ class BackendOptions:
     """The largest arguments of a job, in bytes of JSON."""
     max_interruptions: int = 2
     """How many losses of its worker a job survives before it fails as WorkerLost."""
+    delivery: Delivery = Delivery.AT_LEAST_ONCE
+    """What becomes of a job whose worker was lost: ``"at-least-once"`` or ``"at-most-once"``."""
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Self:

@@ -20,6 +20,7 @@ DlqError
 ├── Expired                the job waited for longer than it may (recorded on the job, never raised)
 ├── UnknownTask            no task is importable under the stored name
 └── WorkerLost             the worker that ran the job was lost (recorded on the job, never raised)
+    └── RunnerLost         it was lost with its whole runner
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ __all__ = [
     "JobNotFinished",
     "PayloadError",
     "PayloadTooLarge",
+    "RunnerLost",
     "RunnerUnknown",
     "StoreError",
     "StoreNotReady",
@@ -137,3 +139,7 @@ class UnknownTask(DlqError):
 
 class WorkerLost(DlqError):
     """Recorded as the reason of a job whose worker was lost while the job ran."""
+
+
+class RunnerLost(WorkerLost):
+    """Recorded as the reason of a job whose worker was lost with its whole runner, perhaps through another job."""

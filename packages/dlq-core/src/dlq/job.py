@@ -108,7 +108,7 @@ class Claim:
 
     @property
     def suspect(self) -> bool:
-        """Whether a worker was lost while this job ran: it must then run alone in its worker."""
+        """Whether a worker was lost while this job ran: it must then run alone, in its worker or in its runner."""
         return self.interruptions > 0
 
 
@@ -202,6 +202,13 @@ class Outcome:
     def handed_back(cls, claim: Claim) -> Outcome:
         """The claim goes back to its place in the queue, as if it had never been taken."""
         return cls(id=claim.id, token=claim.token, state=State.READY, counted=Counted.NOTHING)
+
+    @classmethod
+    def put_off(cls, claim: Claim, delay: float) -> Outcome:
+        """The claim goes back for so many seconds, as if it had never been taken."""
+        return cls(
+            id=claim.id, token=claim.token, state=State.SCHEDULED, counted=Counted.NOTHING, delay=delay
+        )
 
     @classmethod
     def interrupted(cls, claim: Claim, failure: Failure) -> Outcome:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -69,6 +70,12 @@ def _as(kind: Any, value: Any, name: str) -> Any:
         return value.total_seconds() if isinstance(value, timedelta) else float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if value not in list(kind):
+            raise ConfigError(
+                f"{name} is {value!r}; it must be one of {', '.join(map(repr, map(str, kind)))}."
+            )
+        return kind(value)
     if kind is Path and isinstance(value, str | os.PathLike) and str(value):
         return Path(value)
     if origin is Sequence and isinstance(value, list | tuple) and all(isinstance(it, str) for it in value):

@@ -34,9 +34,9 @@ class Rig:
         self, kind: str, backend: MemoryBackend, claim_of: Callable[..., Claim], **changes: int
     ) -> None:
         pool = WorkerPool(selector=Selector("*"), **(KINDS[kind] | changes))
-        self.workload = Workload(pool.slots)
-        self.workload.enough = 1000
         self.page = Page(pool.slots)
+        self.workload = Workload(pool.slots, self.page)
+        self.workload.enough = 1000
         self.executor = executor_for(pool, self.workload, self.page, backend, KILL_AFTER)
         self._claim_of = claim_of
 

@@ -79,3 +79,10 @@ def test_many_slots_free_one_often_enough_for_some_to_wait(slots: int, seconds: 
     pace = Pace(slots)
     pace.observe([seconds] * 100)
     assert pace.ahead == ahead
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_without_prefetching_there_is_never_room_for_more_than_the_free_slots(slots: int) -> None:
+    pace = Pace(slots, prefetches=False)
+    pace.observe([0.0001] * 50)
+    assert (pace.ahead, pace.room(0, 0), pace.room(0, slots), pace.room(slots, 0)) == (0, slots, 0, 0)

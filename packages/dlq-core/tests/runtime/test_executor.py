@@ -269,7 +269,8 @@ def test_a_pool_says_how_its_workers_run_jobs(
 ) -> None:
     chosen = WorkerPool(selector=Selector("*"), **pool)
     assert chosen.slots == slots
-    assert type(executor_for(chosen, Workload(slots), Page(slots), memory, KILL_AFTER)) is kind
+    page = Page(slots)
+    assert type(executor_for(chosen, Workload(slots, page), page, memory, KILL_AFTER)) is kind
 
 
 @pytest.mark.parametrize(
@@ -280,8 +281,9 @@ def test_a_worker_that_has_no_process_to_itself_needs_no_main_thread(
     memory: MemoryBackend, in_thread: Threads, pool: dict[str, int], kind: type[Executor], claim_of: ClaimOf
 ) -> None:
     chosen = WorkerPool(selector=Selector("*"), **pool)
-    workload = Workload(chosen.slots)
-    executor = executor_for(chosen, workload, Page(chosen.slots), memory, KILL_AFTER, main_thread=False)
+    page = Page(chosen.slots)
+    workload = Workload(chosen.slots, page)
+    executor = executor_for(chosen, workload, page, memory, KILL_AFTER, main_thread=False)
     assert type(executor) is kind
     workload.add([Assignment(claim_of(change_directory)), Assignment(claim_of(add, 1, 2))])
     directory, serving = Path.cwd(), in_thread(executor.serve)

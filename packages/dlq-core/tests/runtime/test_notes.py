@@ -11,6 +11,7 @@ import pytest
 from dlq.context import Notebook
 from dlq.job import Claim, Outcome
 from dlq.runtime.notes import EVERY
+from dlq.runtime.page import Page
 from dlq.runtime.workload import Assignment, Workload
 
 Claims = Callable[..., Claim]
@@ -39,7 +40,7 @@ class Speaker:
 
 @pytest.fixture
 def workload() -> Workload:
-    workload = Workload(8)
+    workload = Workload(8, Page())
     workload.enough, workload.low = 1000, -1
     return workload
 

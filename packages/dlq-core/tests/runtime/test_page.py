@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dlq.job import Claim
-from dlq.runtime.page import NEVER, Page, Started
+from dlq.runtime.page import NEVER, Gate, Page, Started
 
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 """Other tests may have left threads of libraries behind, which a child of these tests never needs."""
@@ -140,3 +140,16 @@ def test_a_sign_of_life_is_seen_in_another_process() -> None:
     if not (child := os.fork()):
         os._exit(0 if page.silence() < 60 else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_is_said_about_being_alone_is_seen_on_the_other_side_and_harms_no_sign_of_life() -> None:
+    page = Page(1)
+    assert (page.gate, page.asks, page.is_quiet) == (Gate.OPEN, False, False)
+    page.touch()
+    for gate in Gate:
+        page.gate = gate
+        assert page.gate is gate
+    page.asks = page.is_quiet = True
+    assert (page.asks, page.is_quiet) == (True, True)
+    assert page.silence() < 60
+    assert page.started() == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.tasks import TaskResultStatus
 from django.tasks.signals import task_finished
 
 from dlq import Counted, MemoryBackend, State, StoreUnavailable, task
+from dlq.conf import Delivery
 from dlq.job import Claim, NewJob, Outcome, WorkerRef
 from dlq.runtime.rescue import DeadWorker, rescue_orphans, rescue_worker
 from dlq.testing.contract.builders import (
@@ -385,14 +387,29 @@ def test_without_orphans_nothing_is_written(store: Any, worker: WorkerRef, rescu
     assert counters(store, id) == (State.RUNNING, 0, 0)
 
 
-def test_a_suspect_of_a_lost_runner_ran_alone_and_fails_at_its_limit(store: Any, rescue: Any) -> None:
+def test_a_suspect_of_a_lost_runner_ran_alone_in_the_next_and_fails_at_its_limit(
+    store: Any, rescue: Any
+) -> None:
+    (id,) = orphan(store, max_interruptions=1)
+    rescue()
+    assert claim_ids(store, register(store, "worker-9", "runner-9")) == [id]
+    store.retire("runner-9")
+    rescue()
+    assert counters(store, id) == (State.FAILED, 0, 2)
+    failure = record(store, id).history[-1].failure
+    assert failure.exception == "dlq.errors.RunnerLost"
+    assert "its runner stopped beating" in failure.traceback
+
+
+def test_one_that_was_alone_in_its_worker_only_may_have_died_of_what_ran_in_another(
+    store: Any, rescue: Any
+) -> None:
     id = add(store, max_interruptions=1)
     lose_again(store, id, 1)
     assert claim_ids(store, register(store, "worker-9", "runner-9")) == [id]
     store.retire("runner-9")
     rescue()
-    assert counters(store, id) == (State.FAILED, 0, 2)
-    assert "its runner stopped beating" in record(store, id).history[-1].failure.traceback
+    assert counters(store, id) == (State.READY, 0, 2)
 
 
 def test_of_the_others_it_is_not_known_whether_they_ran_alone(store: Any, rescue: Any) -> None:
@@ -438,3 +455,54 @@ def test_a_rescue_of_orphans_may_be_repeated_after_an_error(
         rescue()
     rescue()
     assert [counters(store, id) for id in ids] == [(State.READY, 0, 1)] * 2
+
+
+# --- At most once ---
+
+
+@pytest.fixture
+def at_most_once(faulty: MemoryBackend) -> None:
+    faulty.config = replace(faulty.config, delivery=Delivery.AT_MOST_ONCE)
+
+
+@pytest.mark.usefixtures("at_most_once")
+class TestAtMostOnce:
+    def test_a_job_that_ran_has_failed_and_may_be_retried_by_hand(
+        self, store: Any, worker: WorkerRef, bury: Any
+    ) -> None:
+        id, waiting = add(store, max_interruptions=9, max_attempts=9), add(store)
+        running, _ = claim(store, worker)
+        assert bury(running) == 1
+        assert counters(store, id) == (State.FAILED, 0, 1)
+        (attempt,) = record(store, id).history
+        assert attempt.failure.exception == "dlq.errors.WorkerLost"
+        assert KILLED in attempt.failure.traceback
+        assert counters(store, waiting) == (State.READY, 0, 0)
+        assert store.retry([id]) == [id]
+
+    @pytest.mark.parametrize("alone", [True, False])
+    def test_so_has_one_whose_runner_was_lost(
+        self, store: Any, worker: WorkerRef, rescue: Any, alone: bool
+    ) -> None:
+        ids = [add(store) for _ in range(1 if alone else 3)]
+        claim(store, worker)
+        store.retire(BY)
+        assert rescue() == len(ids)
+        assert [counters(store, id) for id in ids] == [(State.FAILED, 0, 1)] * len(ids)
+
+    def test_so_has_one_that_the_parent_killed_with_its_worker(
+        self, store: Any, worker: WorkerRef, bury: Any
+    ) -> None:
+        id = add(store)
+        bury(*claim(store, worker), deliberate=True, reason="was killed when time was up")
+        assert counters(store, id) == (State.FAILED, 0, 1)
+        assert "was killed when time was up" in record(store, id).history[0].failure.traceback
+
+    def test_a_job_that_was_overdue_has_raised_and_its_neighbours_are_lost(
+        self, store: Any, worker: WorkerRef, bury: Any
+    ) -> None:
+        overdue = add(store, task=send_again.module_path, max_attempts=3)
+        neighbour = add(store)
+        bury(*claim(store, worker), overdue=overdue)
+        assert counters(store, overdue) == (State.SCHEDULED, 1, 0)
+        assert counters(store, neighbour) == (State.FAILED, 0, 1)

@@ -9,12 +9,12 @@ from uuid import UUID
 import pytest
 
 from dlq import Counted, MemoryBackend, State, StoreNotReady, StoreUnavailable
-from dlq.conf import BackendOptions, WorkerPool
+from dlq.conf import BackendOptions, Delivery, WorkerPool
 from dlq.context import Notebook
-from dlq.job import Claim, Order, Outcome, RunnerInfo, WorkerInfo
+from dlq.job import Claim, Failure, Order, Outcome, RunnerInfo, WorkerInfo
 from dlq.runtime.batching import MOST, WINDOW
 from dlq.runtime.executor import Executor
-from dlq.runtime.page import Page
+from dlq.runtime.page import Gate, Page
 from dlq.runtime.worker import FLUSH_WITHIN, STUCK_AFTER, UNTOLD_POLLS, Worker
 from dlq.runtime.workload import Assignment, Workload
 from dlq.selectors import Selector, broadcast_queue
@@ -23,6 +23,7 @@ from dlq.testing.contract.builders import (
     FAILURE,
     add,
     add_many,
+    claim,
     claim_ids,
     record,
     register,
@@ -58,13 +59,14 @@ class HandExecutor(Executor):
 class Rig:
     """A worker that the test drives step by step."""
 
-    def __init__(self, store: Any, queues: str, slots: int, told: bool = False, **options: float) -> None:
+    def __init__(self, store: Any, queues: str, slots: int, told: bool = False, **options: Any) -> None:
         pool_options = {
             name: int(options.pop(name)) for name in ("max_jobs", "max_memory") if name in options
         }
         self.store = store
-        self.workload = Workload(slots)
-        self.executor = HandExecutor(self.workload, Page(slots), MemoryBackend("default", {}), 5.0)
+        self.page = Page(slots)
+        self.workload = Workload(slots, self.page)
+        self.executor = HandExecutor(self.workload, self.page, MemoryBackend("default", {}), 5.0)
         self.supervised = 0
         self.on_turn: Callable[[], object] = lambda: None
         self.worker = Worker(
@@ -122,7 +124,7 @@ class Rig:
 def rig(store: Any, clock: Any) -> Callable[..., Rig]:
     """Makes a worker of a registered runner."""
 
-    def make(queues: str = "default", slots: int = 1, **options: float) -> Rig:
+    def make(queues: str = "default", slots: int = 1, **options: Any) -> Rig:
         store.register_runner(RUNNER)
         made = Rig(store, queues, slots, **options)
         store.asked()
@@ -156,6 +158,21 @@ def test_behind_short_jobs_it_claims_what_starts_within_the_window(rig: Any, sto
     worker.step()
     waiting, running, _ = worker.workload.counts()
     assert 1 < waiting + running <= 1 + WINDOW / 0.001
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_at_most_once_it_never_claims_beyond_its_free_slots(rig: Any, store: Any, slots: int) -> None:
+    ids = add_many(store, 50)
+    worker = rig("default", slots, delivery=Delivery.AT_MOST_ONCE)
+    worker.measure(0.0001)
+    worker.step()
+    assert len(store.held("worker-1", 50)) == slots
+    first = worker.start()
+    worker.steps(3)
+    assert len(store.held("worker-1", 50)) == len(first) == slots
+    worker.finish(first[0], seconds=0.0001)
+    worker.steps(3)
+    assert [found.id for found in store.held("worker-1", 50)] == ids[1 : slots + 1]
 
 
 def test_behind_long_jobs_it_claims_nothing(rig: Any, store: Any) -> None:
@@ -1029,6 +1046,27 @@ def test_a_worker_claims_no_more_jobs_than_it_may_run(rig: Any, store: Any) -> N
     assert sum(made.workload.counts()[:2]) == 6
 
 
+def test_a_job_that_ends_while_its_worker_counts_is_counted(
+    rig: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rig(slots=2, max_jobs=3)
+    add_many(store, 5)
+    made.step()
+    first, second = made.start()
+    made.finish(first)
+    collect = made.workload.collect
+
+    def collected_just_before_the_second_ends() -> Any:
+        collected = collect()
+        monkeypatch.undo()
+        made.finish(second)
+        return collected
+
+    monkeypatch.setattr(made.workload, "collect", collected_just_before_the_second_ends)
+    made.step()
+    assert len(made.start()) == 1
+
+
 def test_a_worker_that_has_run_its_jobs_ends_to_be_replaced(rig: Any, store: Any) -> None:
     made = rig(max_jobs=2)
     add_many(store, 5)
@@ -1089,3 +1127,72 @@ def test_notes_outlast_an_outage(rig: Any, store: Any, clock: Any) -> None:
     store.is_away = False
     made.steps(2)
     assert (record(store, id).progress, state_of(store, id)) == (0.5, State.SUCCEEDED)
+
+
+# --- Alone in the runner ---
+
+
+def lose_runner_of(store: Any, id: UUID) -> None:
+    """Have this job, which must come next, be interrupted by the loss of a runner."""
+    claimer = register(store, "worker-9", "runner-9")
+    (held,) = claim(store, claimer, 1)
+    assert held.id == id
+    lost = Failure(exception="dlq.errors.RunnerLost", traceback="")
+    store.exchange(claimer, [Outcome.interrupted(held, lost)], [], 0)
+    store.retire("runner-9")
+
+
+def test_a_suspect_of_a_lost_runner_starts_when_the_parent_says_so(rig: Any, store: Any) -> None:
+    made, id = rig(slots=2), add(store)
+    lose_runner_of(store, id)
+    made.step()
+    assert made.start() == []
+    assert made.page.asks
+    made.page.gate = Gate.GRANTED
+    assert made.work() == [id]
+    made.step()
+    assert state_of(store, id) is State.SUCCEEDED
+    assert not made.page.asks
+
+
+def test_a_suspect_that_cannot_be_alone_in_time_is_put_off_uncounted(rig: Any, store: Any) -> None:
+    made, id = rig(), add(store)
+    lose_runner_of(store, id)
+    made.step()
+    made.page.gate = Gate.REFUSED
+    made.step()
+    job = record(store, id)
+    assert (job.state, job.attempts, job.interruptions) == (State.SCHEDULED, 0, 1)
+    assert not made.page.asks
+
+
+def test_a_worker_that_is_held_hands_back_what_has_not_started_and_claims_nothing(
+    rig: Any, store: Any
+) -> None:
+    made = rig()
+    running = add(store)
+    made.step()
+    (started,) = made.start()
+    made.page.gate = Gate.HELD
+    waiting = add(store)
+    made.finish(started)
+    made.step()
+    made.step()
+    assert made.page.is_quiet
+    assert [state_of(store, id) for id in (running, waiting)] == [State.SUCCEEDED, State.READY]
+
+
+@pytest.mark.parametrize("how", ["stop", "quiet"])
+def test_a_worker_that_claims_no_more_hands_back_what_waits_to_be_alone(
+    rig: Any, store: Any, how: str
+) -> None:
+    made, id = rig(), add(store)
+    lose_runner_of(store, id)
+    made.step()
+    if how == "stop":
+        made.worker.stop()
+    else:
+        made.worker.hear({"order": "quiet", "number": 1})
+    made.step()
+    assert state_of(store, id) is State.READY
+    assert not made.page.asks

@@ -3,12 +3,15 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dlq.job import Claim, Outcome
+from dlq.job import Attempt, Claim, Counted, Failure, Outcome
+from dlq.runtime.page import Gate, Page
 from dlq.runtime.workload import Assignment, Workload
+from dlq.testing.contract.builders import NOON
 
 Threads = Callable[..., threading.Thread]
 Claims = Callable[..., Claim]
@@ -35,18 +38,27 @@ def finish(workload: Workload, claim: Claim, seconds: float = 0.001) -> Outcome:
     return outcome
 
 
+def lost_with_runner(claim: Claim) -> Assignment:
+    """A suspect whose runner was lost while it ran."""
+    failure = Failure(exception="dlq.errors.RunnerLost", traceback="")
+    attempt = Attempt(
+        worker="worker-9", started_at=NOON, finished_at=NOON, counted=Counted.INTERRUPTION, failure=failure
+    )
+    return Assignment(claim, [attempt])
+
+
 # --- What may start ---
 
 
 def test_claims_start_in_the_order_in_which_they_came(plain_claim: Claims) -> None:
-    workload, claims = Workload(5), [plain_claim() for _ in range(5)]
+    workload, claims = Workload(5, Page()), [plain_claim() for _ in range(5)]
     workload.add(assigned(*claims[:2]))
     workload.add(assigned(*claims[2:]))
     assert taken(workload) == claims
 
 
 def test_no_more_start_than_there_are_slots(plain_claim: Claims) -> None:
-    workload, claims = Workload(2), [plain_claim() for _ in range(3)]
+    workload, claims = Workload(2, Page()), [plain_claim() for _ in range(3)]
     workload.add(assigned(*claims))
     assert taken(workload) == claims[:2]
     finish(workload, claims[1])
@@ -54,13 +66,13 @@ def test_no_more_start_than_there_are_slots(plain_claim: Claims) -> None:
 
 
 def test_an_assignment_keeps_its_history(plain_claim: Claims) -> None:
-    workload, assignment = Workload(1), Assignment(plain_claim(), ("an attempt",))  # type: ignore[arg-type]
+    workload, assignment = Workload(1, Page()), Assignment(plain_claim(), ("an attempt",))  # type: ignore[arg-type]
     workload.add([assignment])
     assert workload.take() is assignment
 
 
 def test_a_suspect_waits_until_nothing_else_runs(plain_claim: Claims) -> None:
-    workload = Workload(4)
+    workload = Workload(4, Page())
     first, suspect, third = plain_claim(), plain_claim(interruptions=1), plain_claim()
     workload.add(assigned(first, suspect, third))
     assert taken(workload) == [first]
@@ -69,7 +81,7 @@ def test_a_suspect_waits_until_nothing_else_runs(plain_claim: Claims) -> None:
 
 
 def test_nothing_starts_beside_a_suspect(plain_claim: Claims) -> None:
-    workload, suspect, other = Workload(4), plain_claim(interruptions=1), plain_claim()
+    workload, suspect, other = Workload(4, Page()), plain_claim(interruptions=1), plain_claim()
     workload.add(assigned(suspect, other))
     assert taken(workload) == [suspect]
     finish(workload, suspect)
@@ -77,7 +89,7 @@ def test_nothing_starts_beside_a_suspect(plain_claim: Claims) -> None:
 
 
 def test_suspects_run_one_after_another(plain_claim: Claims) -> None:
-    workload, suspects = Workload(4), [plain_claim(interruptions=1) for _ in range(3)]
+    workload, suspects = Workload(4, Page()), [plain_claim(interruptions=1) for _ in range(3)]
     workload.add(assigned(*suspects))
     for suspect in suspects:
         assert taken(workload) == [suspect]
@@ -85,7 +97,7 @@ def test_suspects_run_one_after_another(plain_claim: Claims) -> None:
 
 
 def test_a_job_that_only_raised_before_is_no_suspect(plain_claim: Claims) -> None:
-    workload, claims = Workload(2), [plain_claim(attempts=3), plain_claim(attempts=3)]
+    workload, claims = Workload(2, Page()), [plain_claim(attempts=3), plain_claim(attempts=3)]
     workload.add(assigned(*claims))
     assert taken(workload) == claims
 
@@ -94,7 +106,7 @@ def test_a_job_that_only_raised_before_is_no_suspect(plain_claim: Claims) -> Non
 
 
 def test_a_waiting_thread_gets_the_next_claim(plain_claim: Claims, in_thread: Threads) -> None:
-    workload, claim, got = Workload(1), plain_claim(), []
+    workload, claim, got = Workload(1, Page()), plain_claim(), []
     thread = in_thread(lambda: got.append(workload.take()))
     workload.add(assigned(claim))
     thread.join(LONG)
@@ -102,7 +114,7 @@ def test_a_waiting_thread_gets_the_next_claim(plain_claim: Claims, in_thread: Th
 
 
 def test_as_many_waiting_threads_wake_as_there_are_claims(plain_claim: Claims, in_thread: Threads) -> None:
-    workload, claims, got = Workload(3), {plain_claim().id: None for _ in range(3)}, []
+    workload, claims, got = Workload(3, Page()), {plain_claim().id: None for _ in range(3)}, []
     threads = [in_thread(lambda: got.append(workload.take().claim.id)) for _ in range(3)]  # type: ignore[union-attr]
     workload.add(assigned(*(plain_claim(id=id) for id in claims)))
     for thread in threads:
@@ -113,7 +125,7 @@ def test_as_many_waiting_threads_wake_as_there_are_claims(plain_claim: Claims, i
 def test_a_thread_waiting_for_a_slot_gets_the_one_that_becomes_free(
     plain_claim: Claims, in_thread: Threads
 ) -> None:
-    workload, first, second, got = Workload(1), plain_claim(), plain_claim(), []
+    workload, first, second, got = Workload(1, Page()), plain_claim(), plain_claim(), []
     workload.add(assigned(first, second))
     workload.take()
     thread = in_thread(lambda: got.append(workload.take()))
@@ -123,7 +135,7 @@ def test_a_thread_waiting_for_a_slot_gets_the_one_that_becomes_free(
 
 
 def test_closing_ends_every_waiting_thread(in_thread: Threads) -> None:
-    workload, got = Workload(2), []
+    workload, got = Workload(2, Page()), []
     threads = [in_thread(lambda: got.append(workload.take())) for _ in range(2)]
     workload.close()
     for thread in threads:
@@ -133,7 +145,7 @@ def test_closing_ends_every_waiting_thread(in_thread: Threads) -> None:
 
 
 def test_executors_that_must_not_block_hear_of_what_may_start(plain_claim: Claims) -> None:
-    workload, heard = Workload(1), []
+    workload, heard = Workload(1, Page()), []
     workload.on_startable = lambda: heard.append(workload.counts())
     claims = [plain_claim(), plain_claim()]
     workload.add(assigned(*claims))
@@ -149,7 +161,7 @@ def test_executors_that_must_not_block_hear_of_what_may_start(plain_claim: Claim
 
 
 def test_everything_not_settled_is_held(plain_claim: Claims) -> None:
-    workload = Workload(2)
+    workload = Workload(2, Page())
     waiting, running, finished = plain_claim(token=3), plain_claim(token=4), plain_claim(token=5)
     workload.add(assigned(finished, running, waiting))
     taken(workload)
@@ -158,7 +170,7 @@ def test_everything_not_settled_is_held(plain_claim: Claims) -> None:
 
 
 def test_what_the_store_did_not_take_is_held_and_comes_first_again(plain_claim: Claims) -> None:
-    workload, claims = Workload(2), [plain_claim(), plain_claim()]
+    workload, claims = Workload(2, Page()), [plain_claim(), plain_claim()]
     workload.add(assigned(*claims))
     taken(workload)
     first = finish(workload, claims[0])
@@ -170,7 +182,7 @@ def test_what_the_store_did_not_take_is_held_and_comes_first_again(plain_claim: 
 
 
 def test_what_was_collected_is_not_held_any_more(plain_claim: Claims) -> None:
-    workload, claim = Workload(1), plain_claim()
+    workload, claim = Workload(1, Page()), plain_claim()
     workload.add(assigned(claim))
     taken(workload)
     outcome = finish(workload, claim, seconds=0.25)
@@ -180,7 +192,7 @@ def test_what_was_collected_is_not_held_any_more(plain_claim: Claims) -> None:
 
 
 def test_claims_of_some_queues_can_be_withdrawn_alone(plain_claim: Claims) -> None:
-    workload, claims = Workload(1), [plain_claim(queue=queue) for queue in "abcab"]
+    workload, claims = Workload(1, Page()), [plain_claim(queue=queue) for queue in "abcab"]
     workload.add(assigned(*claims))
     assert workload.withdraw({"b", "c", "d"}) == [claims[1], claims[2], claims[4]]
     assert workload.withdraw(()) == []
@@ -188,7 +200,7 @@ def test_claims_of_some_queues_can_be_withdrawn_alone(plain_claim: Claims) -> No
 
 
 def test_a_claim_that_waits_can_be_cancelled(plain_claim: Claims) -> None:
-    workload, claims = Workload(1), [plain_claim() for _ in range(3)]
+    workload, claims = Workload(1, Page()), [plain_claim() for _ in range(3)]
     workload.add(assigned(*claims))
     running = workload.take()
     assert running is not None
@@ -201,7 +213,7 @@ def test_a_claim_that_waits_can_be_cancelled(plain_claim: Claims) -> None:
 
 
 def test_only_claims_that_have_not_started_can_be_withdrawn(plain_claim: Claims) -> None:
-    workload, claims = Workload(1), [plain_claim() for _ in range(3)]
+    workload, claims = Workload(1, Page()), [plain_claim() for _ in range(3)]
     workload.add(assigned(*claims))
     taken(workload)
     assert workload.withdraw() == claims[1:]
@@ -212,7 +224,7 @@ def test_only_claims_that_have_not_started_can_be_withdrawn(plain_claim: Claims)
 
 def test_one_job_may_run_under_two_tokens(plain_claim: Claims) -> None:
     """It was taken from this worker while it ran, and given to it again."""
-    workload, first = Workload(2), plain_claim(token=1)
+    workload, first = Workload(2, Page()), plain_claim(token=1)
     second = plain_claim(id=first.id, token=2)
     workload.add(assigned(first, second))
     assert taken(workload) == [first, second]
@@ -226,7 +238,7 @@ def test_one_job_may_run_under_two_tokens(plain_claim: Claims) -> None:
 
 
 def test_claims_are_stuck_when_none_has_started_for_a_while(plain_claim: Claims, clock: Any) -> None:
-    workload = Workload(1)
+    workload = Workload(1, Page())
     workload.add(assigned(plain_claim(), plain_claim()))
     workload.take()
     clock.advance(0.5)
@@ -236,7 +248,7 @@ def test_claims_are_stuck_when_none_has_started_for_a_while(plain_claim: Claims,
 
 
 def test_a_claim_that_has_just_come_is_not_stuck(plain_claim: Claims, clock: Any) -> None:
-    workload = Workload(1)
+    workload = Workload(1, Page())
     clock.advance(3600)
     workload.add(assigned(plain_claim()))
     assert not workload.is_stuck(0.1)
@@ -245,7 +257,7 @@ def test_a_claim_that_has_just_come_is_not_stuck(plain_claim: Claims, clock: Any
 
 
 def test_without_a_waiting_claim_nothing_is_stuck(plain_claim: Claims, clock: Any) -> None:
-    workload = Workload(1)
+    workload = Workload(1, Page())
     assert not workload.is_stuck(0.1)
     workload.add(assigned(plain_claim()))
     workload.take()
@@ -263,13 +275,13 @@ def waits_no_longer(workload: Workload, in_thread: Threads) -> None:
 
 
 def test_a_wake_up_ends_the_next_wait(in_thread: Threads) -> None:
-    workload = Workload(1)
+    workload = Workload(1, Page())
     workload.wake()
     waits_no_longer(workload, in_thread)
 
 
 def test_a_wake_up_ends_one_wait_only() -> None:
-    workload, ended = Workload(1), []
+    workload, ended = Workload(1, Page()), []
     workload.wake()
     workload.wait(LONG)
     workload._reportable.wait = ended.append  # type: ignore[method-assign]
@@ -278,7 +290,7 @@ def test_a_wake_up_ends_one_wait_only() -> None:
 
 
 def test_a_signal_handler_may_wake_on_the_thread_that_holds_the_lock(in_thread: Threads) -> None:
-    workload = Workload(1)
+    workload = Workload(1, Page())
     before = signal.signal(signal.SIGUSR1, lambda *_: workload.wake())
     try:
         with workload._lock:
@@ -289,7 +301,7 @@ def test_a_signal_handler_may_wake_on_the_thread_that_holds_the_lock(in_thread: 
 
 
 def test_an_outcome_ends_a_wait(plain_claim: Claims, in_thread: Threads) -> None:
-    workload, claim = Workload(1), plain_claim()
+    workload, claim = Workload(1, Page()), plain_claim()
     workload.add(assigned(claim))
     workload.take()
     waiting = threading.Event()
@@ -305,7 +317,7 @@ def test_an_outcome_ends_a_wait(plain_claim: Claims, in_thread: Threads) -> None
 def test_an_outcome_that_came_just_before_the_wait_is_not_overslept(
     plain_claim: Claims, in_thread: Threads
 ) -> None:
-    workload, claim = Workload(1), plain_claim()
+    workload, claim = Workload(1, Page()), plain_claim()
     workload.add(assigned(claim))
     workload.take()
     workload.collect()
@@ -326,7 +338,7 @@ def test_few_outcomes_wait_for_more_while_claims_wait(
     plain_claim: Claims, enough: int, low: int, wakes: list[bool]
 ) -> None:
     """Each outcome leaves a claim less behind it: 2, 1 and then none."""
-    workload, claims = Workload(1), [plain_claim() for _ in range(3)]
+    workload, claims = Workload(1, Page()), [plain_claim() for _ in range(3)]
     workload.enough, workload.low = enough, low
     workload.add(assigned(*claims))
     notified: list[bool] = []
@@ -338,3 +350,86 @@ def test_few_outcomes_wait_for_more_while_claims_wait(
         seen.append(bool(notified))
         notified.clear()
     assert seen == wakes
+
+
+# --- Alone in the runner ---
+
+
+def test_a_suspect_of_a_lost_runner_waits_until_it_may_run_alone_and_lets_others_pass(
+    plain_claim: Claims,
+) -> None:
+    page = Page(4)
+    workload, suspect, other = Workload(4, page), plain_claim(interruptions=1), plain_claim()
+    workload.add([lost_with_runner(suspect), *assigned(other)])
+    assert page.asks
+    assert taken(workload) == [other]
+    page.gate = Gate.GRANTED
+    assert taken(workload) == []  # The other one runs yet.
+    finish(workload, other)
+    assert taken(workload) == [suspect]
+    workload.add(assigned(plain_claim()))
+    assert taken(workload) == []
+    assert page.asks
+    finish(workload, suspect)
+    assert not page.asks
+
+
+def test_a_worker_asks_once_for_all_that_must_run_alone(plain_claim: Claims) -> None:
+    page, suspects = Page(2), [plain_claim(interruptions=1) for _ in range(2)]
+    workload = Workload(2, page)
+    workload.add(map(lost_with_runner, suspects))
+    page.gate = Gate.GRANTED
+    for suspect in suspects:
+        assert page.asks
+        assert taken(workload) == [suspect]
+        finish(workload, suspect)
+    assert not page.asks
+
+
+def test_a_suspect_that_last_lost_its_worker_alone_needs_no_runner(plain_claim: Claims) -> None:
+    assignment = lost_with_runner(plain_claim(interruptions=2))
+    later = Failure(exception="dlq.errors.WorkerLost", traceback="")
+    history = [*assignment.history, replace(assignment.history[0], failure=later)]
+    assert assignment.wants_runner
+    assert not Assignment(assignment.claim, history).wants_runner
+
+
+def test_a_worker_that_is_held_starts_nothing_and_is_quiet_once_nothing_runs(plain_claim: Claims) -> None:
+    page = Page(2)
+    workload, claims = Workload(2, page), [plain_claim() for _ in range(2)]
+    workload.add(assigned(claims[0]))
+    assert taken(workload) == claims[:1]
+    page.gate = Gate.HELD
+    workload.add(assigned(claims[1]))
+    assert taken(workload) == []
+    assert (workload.heed_gate(), page.is_quiet) == (Gate.HELD, False)
+    finish(workload, claims[0])
+    assert (workload.heed_gate(), page.is_quiet) == (Gate.HELD, True)
+    assert taken(workload) == []
+    page.gate = Gate.OPEN
+    assert taken(workload) == claims[1:]
+
+
+def test_an_idle_thread_is_woken_when_the_gate_opens(plain_claim: Claims, in_thread: Threads) -> None:
+    page, suspect, got = Page(1), plain_claim(interruptions=1), []
+    workload = Workload(1, page)
+    workload.add([lost_with_runner(suspect)])
+    thread = in_thread(lambda: got.append(workload.take()))
+    page.gate = Gate.GRANTED
+    workload.heed_gate()
+    thread.join(LONG)
+    assert [assignment and assignment.claim for assignment in got] == [suspect]
+
+
+def test_what_waits_to_be_alone_is_held_counted_withdrawn_and_cancelled_like_the_rest(
+    plain_claim: Claims,
+) -> None:
+    page, (one, two) = Page(1), [plain_claim(interruptions=1) for _ in range(2)]
+    workload = Workload(1, page)
+    workload.add(map(lost_with_runner, [one, two]))
+    assert workload.held() == {(one.id, one.token), (two.id, two.token)}
+    assert (workload.counts(), workload.uncounted()) == ((2, 0, 0), 2)
+    assert workload.withdraw() == []
+    assert workload.cancel(one.id, one.token, "not wanted")
+    assert workload.withdraw_secluded() == [two]
+    assert not page.asks

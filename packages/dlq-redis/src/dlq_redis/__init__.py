@@ -1,1 +1,1 @@
-"""Nothing here yet: dlq-redis is being built."""
+"""Redis stores for DLQ: see ``dlq_redis.backends``."""

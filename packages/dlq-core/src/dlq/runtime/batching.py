@@ -17,9 +17,10 @@ WEIGHT = 0.1
 class Pace:
     """A moving mean of how long jobs occupy a slot, and what follows from it."""
 
-    def __init__(self, slots: int) -> None:
-        """``slots`` is how many jobs run at a time."""
+    def __init__(self, slots: int, *, prefetches: bool = True) -> None:
+        """``slots`` is how many jobs run at a time; without ``prefetches`` no claim ever waits for one."""
         self._slots = slots
+        self._prefetches = prefetches
         self._mean: float | None = None
 
     def observe(self, seconds: Iterable[float]) -> None:
@@ -31,7 +32,7 @@ class Pace:
     def ahead(self) -> int:
         """How many claims may wait behind those that run. None until a job has been measured."""
         # Of many slots one becomes free more often than a job takes.
-        if self._mean is None or self._mean >= WINDOW * self._slots:
+        if not self._prefetches or self._mean is None or self._mean >= WINDOW * self._slots:
             return 0
         return min(MOST, int(self._slots * WINDOW / max(self._mean, 1e-6)))
 

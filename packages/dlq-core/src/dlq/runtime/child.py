@@ -81,7 +81,7 @@ def work(
     process = Process(name=info.id, kind="worker", pid=info.pid)
     set_title(f"worker {info.id} [{info.queues}]")
     backend = queue_backend(alias)
-    workload = Workload(pool.slots)
+    workload = Workload(pool.slots, page)
     executor = executor_for(pool, workload, page, backend, settings.kill_after)
     orphan = _OrphanWatch(parent, settings.shutdown_timeout)
     told_to_stop = StopHooks(process)

@@ -23,6 +23,7 @@ from django.tasks.base import Task as DjangoTask
 from django.tasks.base import TaskError
 
 from dlq import payload
+from dlq.backend import QueueBackend
 from dlq.context import JobContext, Notebook, use_context
 from dlq.errors import Expired, InvalidOption, JobCancelled, UnknownTask
 from dlq.job import Attempt, Claim, Counted, Note, Outcome
@@ -257,7 +258,7 @@ class Execution:
         )
         if self.cancel_reason is not None or isinstance(exception, JobCancelled):
             return self._cancelled(exception, seconds)
-        if isinstance(exception, CancelledError) and _was_cancelled_by_others() and not self.claim.suspect:
+        if self._is_to_run_alone(exception):
             # Some job here has cancelled all that its loop runs. Each runs once more, alone: then it is known who.
             self._log(logging.WARNING, "was cancelled by another job on its event loop", seconds)
             return Outcome.interrupted(self.claim, failure)
@@ -272,6 +273,14 @@ class Execution:
         self._finish(State.FAILED, seconds)
         self._log(logging.ERROR, f"failed with {in_words(exception)}", seconds)
         return self._kept(Outcome.failed(self.claim, failure, seconds))
+
+    def _is_to_run_alone(self, exception: BaseException) -> bool:
+        return (
+            isinstance(exception, CancelledError)
+            and _was_cancelled_by_others()
+            and not self.claim.suspect
+            and (not isinstance(self.backend, QueueBackend) or self.backend.may_repeat)
+        )
 
     def _cancelled(self, exception: BaseException, seconds: float) -> Outcome:
         reason = str(exception) if self.cancel_reason is None else self.cancel_reason

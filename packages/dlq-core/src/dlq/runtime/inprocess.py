@@ -38,6 +38,7 @@ from dlq.runtime.notify import Supervisor
 from dlq.runtime.options import RunnerOptions, runner_options
 from dlq.runtime.runner import LAST_WORDS, TICK, runner_info
 from dlq.runtime.signals import HEEDED
+from dlq.runtime.solitude import Solitude
 from dlq.runtime.thread_seat import MainThread, ThreadSeat
 from dlq.runtime.threaded import ThreadedWorker
 from dlq.runtime.titles import set_title
@@ -95,6 +96,8 @@ class InProcessRunner:
             )
             for pool, alias in self.pools
         ]
+        self._solitude = Solitude()
+        self._arbitrating = threading.Lock()
         self._drained: set[str] = set()
         """The backends whose queues have no job left; only looked for in a burst."""
         self._news: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -297,7 +300,14 @@ class InProcessRunner:
             queue_backend(seat.alias),
             self._settings.kill_after,
             in_main_thread=self._main_thread is not None,
+            gate=self._solitude.for_newcomers(),
+            arbitrate=self._arbitrate,
         )
+
+    def _arbitrate(self) -> None:
+        with self._arbitrating:
+            pages = [page for seat in self._seats if (page := seat.page) is not None]
+            self._solitude.turn(pages, time.monotonic())
 
     def _seats_of(self, alias: str) -> list[ThreadSeat]:
         return [seat for seat in self._seats if seat.alias == alias]

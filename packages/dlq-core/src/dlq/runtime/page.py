@@ -7,18 +7,35 @@ import struct
 import threading
 import time
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Literal
 from uuid import UUID
 
 from dlq.job import Claim
 
-__all__ = ["NEVER", "Page", "Started", "Why"]
+__all__ = ["NEVER", "Gate", "Page", "Started", "Why"]
 
-_HEADER = struct.Struct("<d")
+_HEADER = struct.Struct("<dB??5x")
+_TOUCHED = struct.Struct("<d")  # the first field of the header
+_GATE, _ASKS, _QUIET = 8, 9, 10  # where these fields of the header are
 _SLOT = struct.Struct("<???5x16sqd")
 _EXPENDABLE, _CANCELLED = 1, 2  # where these fields of a slot are
 _KILL_AT = struct.Struct("<d")  # the last field of a slot
 NEVER = float("inf")
+
+
+class Gate(IntEnum):
+    """What a worker may start; see ``dlq.runtime.solitude``."""
+
+    OPEN = 0
+    """Jobs as they come."""
+    HELD = 1
+    """Nothing: another worker of the runner is to be alone."""
+    GRANTED = 2
+    """The job for which it has asked to be alone, and nothing else."""
+    REFUSED = 3
+    """Jobs as they come, but for that one, which is to be put off: the others did not become quiet."""
+
 
 type Why = Literal["time", "cancelled"]
 """Why a process is to be killed: a job ignored its timeout, or that it is to be cancelled."""
@@ -36,6 +53,9 @@ class Started:
     """What it is to be killed for then."""
     expendable: bool = False
     """Whether a runner that stops may kill it at once (``sigkill_on_stop``)."""
+
+
+_GATES = tuple(Gate)
 
 
 class Page:
@@ -95,12 +115,41 @@ class Page:
 
     def touch(self) -> None:
         """Say that the writer lives."""
-        _HEADER.pack_into(self._memory, 0, time.monotonic())
+        _TOUCHED.pack_into(self._memory, 0, time.monotonic())
 
     def silence(self) -> float:
         """Seconds since the last sign of life."""
-        touched: float = _HEADER.unpack_from(self._memory, 0)[0]
+        touched: float = _TOUCHED.unpack_from(self._memory, 0)[0]
         return time.monotonic() - touched
+
+    # --- To be alone ---
+
+    @property
+    def gate(self) -> Gate:
+        """What the worker may start. Written by the parent."""
+        return _GATES[self._memory[_GATE]]
+
+    @gate.setter
+    def gate(self, gate: Gate) -> None:
+        self._memory[_GATE] = gate
+
+    @property
+    def asks(self) -> bool:
+        """Whether the worker wants to be alone, or is and wants to stay so. Written by the worker."""
+        return self._memory[_ASKS] != 0
+
+    @asks.setter
+    def asks(self, asks: bool) -> None:
+        self._memory[_ASKS] = asks
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the worker has seen that it is held, and runs nothing. Set by the worker, reset by the parent."""
+        return self._memory[_QUIET] != 0
+
+    @is_quiet.setter
+    def is_quiet(self, is_quiet: bool) -> None:
+        self._memory[_QUIET] = is_quiet
 
     def close(self) -> None:
         """Give the memory back."""

@@ -75,21 +75,29 @@ def _run_inside(runner: InProcessRunner) -> int:
         watcher.has_looked.wait()
         runner.start()
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in SIGNALS:
+        signal.signal(number, _leave)
     try:
-        # SystemExit comes out of it when a file has changed, and upon SIGTERM.
-        with contextlib.suppress(KeyboardInterrupt):
-            autoreload.start_django(watcher, start)
+        # SystemExit comes out of it when a file has changed, and upon a signal.
+        autoreload.start_django(watcher, start)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
-    for number in SIGNALS:
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # It is about to end; the outer process repeats those of a terminal.
+    _ignore_signals()
     runner.stop(PATIENCE)
     if runner.is_busy:
         end_process(code)
     return code
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Begin to end, once: a terminal sends its signals to all, and the outer process repeats them."""
+    _ignore_signals()
+    sys.exit(0)
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end_with(parent: int) -> None:

@@ -1,28 +1,32 @@
-"""Taking back the claims of workers that are gone. A crash is not a failure, and no attempt is used up."""
+"""Taking back the claims of workers that are gone. A crash is not a failure, and no attempt is used up.
+
+Under at-most-once delivery it is: what had started, or may have, is not begun again.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from dlq.backend import QueueBackend
-from dlq.errors import RunnerUnknown, TaskTimeout, WorkerLost
-from dlq.job import Claim, Counted, Outcome, WorkerRef
+from dlq.errors import RunnerLost, RunnerUnknown, TaskTimeout, WorkerLost
+from dlq.job import Attempt, Claim, Counted, Outcome, WorkerRef
 from dlq.logs import get_logger
 from dlq.retry import DEFAULT_BACKOFF
 from dlq.runtime.execution import Execution, load
 from dlq.runtime.failures import failure_of
 from dlq.store.base import Store
 
-__all__ = ["DeadWorker", "rescue_orphans", "rescue_worker"]
+__all__ = ["DeadWorker", "rescue_orphans", "rescue_worker", "was_lost_with_runner"]
 
 logger = get_logger("dlq.rescue")
 
 BATCH = 100
+RUNNER_LOST = f"{RunnerLost.__module__}.{RunnerLost.__qualname__}"
 ANSWER_WITHIN = 5.0
 """Seconds for which a task's own code may think about what becomes of its job."""
 
@@ -67,12 +71,13 @@ def rescue_orphans(store: Store, backend: QueueBackend, by: str, reason: str) ->
     rescued = 0
     while claims := store.orphans(BATCH):
         rescued += len(claims)
-        # Which of them had started died with their runner. A suspect ran alone; for others that is not known.
-        outcomes = [
-            _verdict(claim, DeadWorker(id=claim.worker, reason=reason), backend, alone=claim.suspect)
-            for claim in claims
-        ]
-        _settle(store, by, outcomes)
+        # Which of them had started died with their runner, and what ran beside them in other workers.
+        alone = _alone_in_runner(store, claims)
+        _settle(
+            store,
+            by,
+            (_lost_with_runner(claim, reason, backend, alone=claim.id in alone) for claim in claims),
+        )
     if rescued:
         logger.warning("Took back %d jobs of workers that are gone (%s).", rescued, reason)
     return rescued
@@ -83,13 +88,36 @@ def _settle(store: Store, by: str, outcomes: Iterable[Outcome]) -> None:
     store.exchange(WorkerRef(by), list(outcomes), [], 0)
 
 
+def _alone_in_runner(store: Store, claims: Iterable[Claim]) -> set[UUID]:
+    """Which of these jobs ran alone in their runner, if they had started."""
+    suspects = [claim.id for claim in claims if claim.suspect]
+    records = store.get(suspects) if suspects else []
+    return {record.id for record in records if was_lost_with_runner(record.history)}
+
+
+def was_lost_with_runner(history: Sequence[Attempt]) -> bool:
+    """Whether a job with this history last lost its worker together with its runner."""
+    lost = [attempt for attempt in history if attempt.counted is Counted.INTERRUPTION]
+    return bool(lost) and lost[-1].failure.exception == RUNNER_LOST
+
+
+def _lost_with_runner(claim: Claim, reason: str, backend: QueueBackend, *, alone: bool) -> Outcome:
+    error = RunnerLost(f"Worker {claim.worker} was lost: {reason}.")
+    return _lost(claim, error, backend, alone=alone)
+
+
 def _verdict(claim: Claim, dead: DeadWorker, backend: QueueBackend, *, alone: bool) -> Outcome:
-    if dead.overdue is not None:
-        return _overdue(claim, backend) if claim.id == dead.overdue else Outcome.handed_back(claim)
-    if dead.deliberate:
+    if claim.id == dead.overdue:
+        return _overdue(claim, backend)
+    if backend.may_repeat and (dead.overdue is not None or dead.deliberate):
         return Outcome.handed_back(claim)
-    lost = failure_of(WorkerLost(f"Worker {claim.worker} was lost: {dead.reason}."))
-    if alone and claim.interruptions >= claim.max_interruptions:
+    error = WorkerLost(f"Worker {claim.worker} was lost: {dead.reason}.")
+    return _lost(claim, error, backend, alone=alone)
+
+
+def _lost(claim: Claim, error: WorkerLost, backend: QueueBackend, *, alone: bool) -> Outcome:
+    lost = failure_of(error)
+    if not backend.may_repeat or (alone and claim.interruptions >= claim.max_interruptions):
         logger.error("Job %s %s failed: %s", claim.id, claim.task, lost.traceback.strip())
         return Outcome.failed(claim, lost, counted=Counted.INTERRUPTION)
     return Outcome.interrupted(claim, lost)

@@ -28,6 +28,7 @@ from dlq.runtime.page import Page
 from dlq.runtime.seat import Kill, Seat, send_signal
 from dlq.runtime.service_link import ServiceLink
 from dlq.runtime.signals import dead_children, signal_pipe
+from dlq.runtime.solitude import Solitude
 from dlq.runtime.titles import set_title
 from dlq.runtime.wear import MIB, resident_memory
 from dlq.selectors import broadcast_queue
@@ -68,6 +69,7 @@ class Runner:
         ]
         self._service = Seat(self._start_service)
         self._link = ServiceLink(self._service)
+        self._solitude = Solitude()
         self._names = iter(range(1, 1 << 62))
         self._signals: list[int] = []
         self._drained: set[str] = set()
@@ -106,6 +108,7 @@ class Runner:
         self._reap()
         self._kill_what_must_end()
         self._fill_seats()
+        self._solitude.turn([seat.page for seat in self._workers if seat.pid], time.monotonic())
 
     def _wait_for_stores(self, wakeup: int) -> bool:
         """Make this runner known to its stores before anything is forked; False when told to stop first."""
@@ -192,6 +195,7 @@ class Runner:
     def _start_worker(self, seat: Seat) -> int:
         assert seat.pool is not None
         pool, seat.page, theirs = seat.pool, Page(seat.pool.slots), seat.open_channel()
+        seat.page.gate = self._solitude.for_newcomers()
         seat.worker_id = f"{self.info.id}/{next(self._names)}"
 
         def become() -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dlq.conf import WorkerPool
 from dlq.job import Order, Sight
 from dlq.runtime.lasting import LastingThread
+from dlq.runtime.page import Page
 from dlq.runtime.rescue import DeadWorker
 from dlq.runtime.threaded import Abandoned, ThreadedWorker
 
@@ -94,6 +95,11 @@ class ThreadSeat:
         """Have the worker end without waiting for what runs."""
         if self._worker is not None:
             self._worker.abandon()
+
+    @property
+    def page(self) -> Page | None:
+        """That of the worker that sits here; None while nobody does."""
+        return None if self._worker is None or not self.is_taken else self._worker.page
 
     @property
     def is_taken(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import ClassVar
 
 from dlq.backend import QueueBackend
@@ -13,7 +14,7 @@ from dlq.job import Order, Sight, WorkerInfo
 from dlq.logs import get_logger
 from dlq.runtime.child import StopHooks
 from dlq.runtime.executor import executor_for
-from dlq.runtime.page import Page, Why
+from dlq.runtime.page import Gate, Page, Why
 from dlq.runtime.rescue import DeadWorker
 from dlq.runtime.worker import Worker
 from dlq.runtime.workload import Workload
@@ -23,7 +24,7 @@ __all__ = ["Abandoned", "ThreadedWorker"]
 logger = get_logger("dlq.worker")
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks for jobs that ignore their limits."""
+"""Seconds between two looks for jobs that ignore their limits, and for those that want to run alone."""
 
 
 class Abandoned(Exception):
@@ -41,11 +42,17 @@ class ThreadedWorker:
         kill_after: float,
         *,
         in_main_thread: bool,
+        gate: Gate = Gate.OPEN,
+        arbitrate: Callable[[], object] = lambda: None,
     ) -> None:
-        """``in_main_thread`` says that ``serve`` will be called in the main thread of the process."""
+        """``in_main_thread`` says that ``serve`` will be called in the main thread of the process.
+
+        ``gate`` is what it may start at first; ``arbitrate`` is called about once a second, and may change that.
+        """
         self.info = info
         self._page = _UnguardedPage(pool.slots)
-        self._workload = Workload(pool.slots)
+        self._page.gate = gate
+        self._workload = Workload(pool.slots, self._page)
         self._executor = executor_for(
             pool, self._workload, self._page, backend, kill_after, main_thread=in_main_thread
         )
@@ -61,6 +68,7 @@ class ThreadedWorker:
         )
         self._process = Process(name=info.id, kind="worker", pid=os.getpid())
         self._told_to_stop = StopHooks(self._process)
+        self._arbitrate = arbitrate
         self._store = backend.store
         self._ending: BaseException | None = None
         """What the control thread is to raise, once all that has ended is settled."""
@@ -121,6 +129,11 @@ class ThreadedWorker:
         self._worker.hear({"said": queues})
 
     @property
+    def page(self) -> Page:
+        """What it shares with whoever watches it."""
+        return self._page
+
+    @property
     def is_busy(self) -> bool:
         """Whether a job runs."""
         return bool(self._page.started())
@@ -148,6 +161,7 @@ class ThreadedWorker:
         if time.monotonic() - self._looked_at >= LOOK_EVERY:
             self._looked_at = time.monotonic()
             self._name_the_overdue()
+            self._arbitrate()
 
     def _end(self, why: BaseException) -> None:
         self._ending = self._ending or why

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from dlq.conf import BackendOptions, WorkerPool
+from dlq.conf import BackendOptions, Delivery, WorkerPool
 from dlq.errors import RunnerUnknown, StoreError, StoreRefused
 from dlq.job import Claim, Exchanged, Order, Outcome, WorkerInfo, WorkerRef
 from dlq.logs import get_logger
@@ -18,6 +18,7 @@ from dlq.runtime.batching import Pace
 from dlq.runtime.executor import Executor
 from dlq.runtime.failures import failure_of
 from dlq.runtime.outage import Outage
+from dlq.runtime.page import Gate
 from dlq.runtime.wear import Wear
 from dlq.runtime.workload import Assignment, Workload
 from dlq.selectors import broadcast_queue
@@ -34,6 +35,8 @@ STUCK_AFTER = 0.1
 """Seconds for which no claim has started until those that wait are handed back for others to take."""
 SUPERVISED_EVERY = 1.0
 """Seconds after which a worker of a runner looks whether that is still there, if nothing else happens."""
+PUT_OFF = 60.0
+"""Seconds for which a job goes back that was to run alone in its runner, where others run for long."""
 UNTOLD_POLLS = 40
 """Poll intervals after which a worker that is told when there are jobs looks for itself: a hint may get lost."""
 
@@ -67,7 +70,8 @@ class Worker:
         self._wear = Wear(pool)
         self._workload = workload
         self._executor = executor
-        self._pace = Pace(workload.slots)
+        # A claim that is lost unseen has failed under at-most-once: there should be none that does not run.
+        self._pace = Pace(workload.slots, prefetches=options.delivery is Delivery.AT_LEAST_ONCE)
         self._outage = Outage(f"Worker {info.id}", longest=min(1.0, options.heartbeat_interval))
         self._ref: WorkerRef | None = None
         self._own_queue = broadcast_queue(info.runner)
@@ -83,6 +87,8 @@ class Worker:
         self._heard: deque[dict[str, Any]] = deque()
         self._paused: frozenset[str] = frozenset()
         self._quiet = info.order is Order.QUIET
+        self._gate = Gate.OPEN
+        """What the parent lets this worker start."""
         self._to_confirm = 0
         """The number of the last instruction; 0 when it is confirmed."""
 
@@ -197,13 +203,14 @@ class Worker:
         Raises StoreError; nothing is lost then.
         """
         self._tell_notes()
+        self._gate = self._workload.heed_gate()
         outcomes, seconds = self._workload.collect()
         self._pace.observe(seconds)
         if self._wear.counts(len(seconds)):
             self.stop()
         surplus = self._surplus()
         room = self._room(settling=bool(outcomes))
-        outcomes += [Outcome.handed_back(claim) for claim in surplus]
+        outcomes += [*map(Outcome.handed_back, surplus), *self._put_off()]
         try:
             queues = self._queues() if room else []
             if outcomes or queues:
@@ -232,10 +239,19 @@ class Worker:
         if self._is_claiming() and not self._workload.is_stuck(STUCK_AFTER):
             return self._workload.withdraw(self._paused) if self._paused else []
         self._idle()  # What goes back is for others: the store would give it to this worker again.
+        if self._stop_at is not None or self._quiet:
+            return self._workload.withdraw() + self._workload.withdraw_secluded()
         return self._workload.withdraw()
 
+    def _put_off(self) -> list[Outcome]:
+        """Jobs that were to run alone in the runner, and could not: others may have more luck, or it later."""
+        if self._gate is not Gate.REFUSED:
+            return []
+        return [Outcome.put_off(claim, PUT_OFF) for claim in self._workload.withdraw_secluded()]
+
     def _is_claiming(self) -> bool:
-        return self._stop_at is None and not self._quiet
+        is_free = self._gate in (Gate.OPEN, Gate.REFUSED)
+        return self._stop_at is None and not self._quiet and is_free
 
     def _room(self, settling: bool) -> int:
         if not self._is_claiming() or not (settling or time.monotonic() >= self._poll_at):
@@ -254,7 +270,7 @@ class Worker:
             room = self._workload.slots - running - waiting
         else:
             room = self._pace.room(waiting, running)
-        return int(max(0, min(room, self._wear.left - running - waiting)))
+        return int(max(0, min(room, self._wear.left - self._workload.uncounted())))
 
     def _queues(self) -> list[str]:
         """The queues to claim from: looked up in the store where the selector has a wildcard."""

@@ -12,6 +12,8 @@ from uuid import UUID
 from dlq.context import Notebook
 from dlq.job import Attempt, Claim, Note, Outcome
 from dlq.runtime.notes import Notes
+from dlq.runtime.page import Gate, Page
+from dlq.runtime.rescue import was_lost_with_runner
 
 __all__ = ["Assignment", "Workload"]
 
@@ -23,6 +25,11 @@ class Assignment:
     claim: Claim
     history: Sequence[Attempt] = ()
 
+    @property
+    def wants_runner(self) -> bool:
+        """Whether it must run alone in its runner, and not just in its worker."""
+        return self.claim.suspect and was_lost_with_runner(self.history)
+
 
 class Workload:
     """Claims that wait for a slot, claims that run, and what the store has not taken yet: outcomes and notes.
@@ -30,9 +37,12 @@ class Workload:
     Its locks may be taken again by the thread that holds them, since signal handlers call ``wake``.
     """
 
-    def __init__(self, slots: int) -> None:
-        """``slots`` is how many jobs run at a time."""
+    def __init__(self, slots: int, page: Page) -> None:
+        """``slots`` is how many jobs run at a time. On the ``page`` it is agreed who runs alone in the runner."""
         self.slots = slots
+        self._page = page
+        self._gate = Gate.OPEN
+        """As the threads that run jobs were last woken for it."""
         self.enough = 1
         """So many outcomes, or so few waiting claims as ``low``, are worth waking the control thread for."""
         self.low = 0
@@ -44,6 +54,8 @@ class Workload:
         self._startable = threading.Condition(self._lock)
         self._reportable = threading.Condition(self._lock)
         self._waiting: deque[Assignment] = deque()
+        self._secluded: deque[Assignment] = deque()
+        """Those that must run alone in the runner, and wait until they may."""
         self._running: dict[tuple[UUID, int], Claim] = {}
         """By id and token: a job that was taken from this worker may be given to it again while it still runs."""
         self._suspects = 0
@@ -70,13 +82,23 @@ class Workload:
     def take_now(self) -> Assignment | None:
         """The next claim to run if one may start now."""
         with self._lock:
-            if not self._waiting or len(self._running) >= self.slots or not self._may_start():
+            waiting = self._startable_claims()
+            if not waiting:
                 return None
-            assignment = self._waiting.popleft()
+            assignment = waiting.popleft()
             self._running[assignment.claim.id, assignment.claim.token] = assignment.claim
             self._suspects += assignment.claim.suspect
             self._moved_at = time.monotonic()
             return assignment
+
+    def _startable_claims(self) -> deque[Assignment] | None:
+        """The claims of which the first may start now."""
+        gate = self._page.gate
+        if gate is Gate.GRANTED:
+            return None if self._running else self._secluded
+        if gate is Gate.HELD or not self._waiting or len(self._running) >= self.slots:
+            return None
+        return self._waiting if self._may_start() else None
 
     def _may_start(self) -> bool:
         # A suspect, whose worker was lost while it ran, runs alone: so that if it is the one that kills
@@ -96,9 +118,10 @@ class Workload:
             idle = not self._waiting and len(self._running) < self.slots
             if idle or len(self._outcomes) >= self.enough or len(self._waiting) <= self.low:
                 self.wake()
-            if self._waiting:
+            if self._waiting or self._secluded:
                 self._startable.notify()
                 self.on_startable()
+            self._ask()
 
     def noted(self, notebook: Notebook) -> None:
         """A job has said something; it goes to the store before the job's outcome, and soon."""
@@ -114,9 +137,29 @@ class Workload:
         with self._lock:
             if not self._waiting:
                 self._moved_at = time.monotonic()
-            self._waiting.extend(assignments)
+            for assignment in assignments:
+                (self._secluded if assignment.wants_runner else self._waiting).append(assignment)
+            self._ask()
             self._startable.notify_all()
             self.on_startable()
+
+    def heed_gate(self) -> Gate:
+        """See what the parent lets this worker start now, and say so when it has come to rest for others."""
+        with self._lock:
+            gate = self._page.gate
+            if gate is Gate.HELD and not self._running:
+                self._page.is_quiet = True
+            if gate is not self._gate:
+                self._gate = gate
+                self._startable.notify_all()
+                self.on_startable()
+            return gate
+
+    def _ask(self) -> None:
+        """Ask to be alone for as long as there is a claim that wants it."""
+        # The one that runs alone is the only one that runs then.
+        runs_alone = self._page.gate is Gate.GRANTED and bool(self._running)
+        self._page.asks = bool(self._secluded) or runs_alone
 
     def collect(self) -> tuple[list[Outcome], list[float]]:
         """The outcomes since the last call, and how long each of the jobs occupied its slot.
@@ -154,28 +197,44 @@ class Workload:
             self._waiting = deque(kept)
             return withdrawn
 
+    def withdraw_secluded(self) -> list[Claim]:
+        """Take away the claims that wait until this worker is alone in its runner."""
+        with self._lock:
+            withdrawn = [assignment.claim for assignment in self._secluded]
+            self._secluded.clear()
+            self._ask()
+            return withdrawn
+
     def cancel(self, id: UUID, token: int, reason: str) -> bool:
         """Settle a claim as cancelled if it has not started; returns whether that is so."""
         with self._lock:
-            for assignment in self._waiting:
-                if (assignment.claim.id, assignment.claim.token) == (id, token):
-                    self._waiting.remove(assignment)
-                    self._outcomes.append(Outcome.cancelled(assignment.claim, reason))
-                    self.wake()
-                    return True
+            for claims in (self._waiting, self._secluded):
+                for assignment in claims:
+                    if (assignment.claim.id, assignment.claim.token) == (id, token):
+                        claims.remove(assignment)
+                        self._ask()
+                        self._outcomes.append(Outcome.cancelled(assignment.claim, reason))
+                        self.wake()
+                        return True
         return False
 
     def held(self) -> set[tuple[UUID, int]]:
         """Every claim that this worker answers for: waiting, running, or with an outcome not yet taken."""
         with self._lock:
-            claims = [assignment.claim for assignment in self._waiting] + list(self._running.values())
+            waiting = (*self._waiting, *self._secluded)
+            claims = [assignment.claim for assignment in waiting] + list(self._running.values())
             held = {(claim.id, claim.token) for claim in claims}
             return held | {(outcome.id, outcome.token) for outcome in self._outcomes}
 
     def counts(self) -> tuple[int, int, int]:
         """How many claims wait, how many run, and how many outcomes are to be reported."""
         with self._lock:
-            return len(self._waiting), len(self._running), len(self._outcomes)
+            return len(self._waiting) + len(self._secluded), len(self._running), len(self._outcomes)
+
+    def uncounted(self) -> int:
+        """How many jobs this worker will have run beyond those that ``collect`` has told of, if it gets no more."""
+        with self._lock:
+            return len(self._waiting) + len(self._secluded) + len(self._running) + len(self._seconds)
 
     def is_stuck(self, seconds: float) -> bool:
         """Whether claims wait while nothing has moved for so long: a long job holds them up."""

@@ -262,6 +262,7 @@ OUTCOMES: dict[str, MakeOutcome] = {
     "retry later": lambda claim: Outcome.retry(claim, FAILURE, 60.0, 1.0),
     "retry now": lambda claim: Outcome.retry(claim, FAILURE, 0.0, 1.0),
     "handed back": Outcome.handed_back,
+    "put off": lambda claim: Outcome.put_off(claim, 60.0),
     "interrupted": lambda claim: Outcome.interrupted(claim, FAILURE),
     "parked": Outcome.parked,
 }

@@ -52,6 +52,7 @@ EXPECTED = {
     "retry later": _Expected(State.SCHEDULED, 1, 0, 1),
     "retry now": _Expected(State.READY, 1, 0, 1),
     "handed back": _Expected(State.READY, 0, 0, 0),
+    "put off": _Expected(State.SCHEDULED, 0, 0, 0),
     "interrupted": _Expected(State.READY, 0, 1, 1),
     "parked": _Expected(State.BLOCKED, 0, 0, 0),
 }
@@ -109,7 +110,9 @@ class Settling:
         job = settle_one(store, RESCUER, OUTCOMES["worker lost"](found))
         assert (job.state, job.worker) == (State.FAILED, worker.id)
 
-    @pytest.mark.parametrize("kind", ["retry later", "retry now", "handed back", "interrupted", "parked"])
+    @pytest.mark.parametrize(
+        "kind", ["retry later", "retry now", "handed back", "put off", "interrupted", "parked"]
+    )
     def test_a_job_that_waits_again_is_held_by_nobody(
         self, store: Store, worker: WorkerRef, kind: str
     ) -> None:

@@ -1,0 +1,32 @@
+"""``RedisBackend`` and ``ReliableRedisBackend``: name one of them in ``TASKS``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from dlq.backend import QueueBackend
+from dlq_redis.inspector import RedisInspector
+from dlq_redis.options import RedisOptions, ReliableRedisOptions
+from dlq_redis.store import RedisStore
+
+__all__ = ["RedisBackend", "ReliableRedisBackend"]
+
+
+class ReliableRedisBackend(QueueBackend):
+    """Jobs on a Redis or Valkey server, each run at least once: what a lost worker had begun runs again."""
+
+    options_class: ClassVar[type[RedisOptions]] = ReliableRedisOptions
+
+    def make_store(self) -> RedisStore:
+        """The store on the server that ``OPTIONS`` describe."""
+        return RedisStore(self.alias, self.config.server(), prefix=self.config.prefix)
+
+    def make_inspector(self) -> RedisInspector:
+        """Reads the same keys."""
+        return RedisInspector(self.make_store())
+
+
+class RedisBackend(ReliableRedisBackend):
+    """Jobs on a Redis or Valkey server, each run at most once: what a lost worker had begun has failed."""
+
+    options_class = RedisOptions

@@ -1,0 +1,95 @@
+"""What never changes of a job. The client writes it once, and no script looks inside of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+
+from dlq.job import NewJob
+from dlq_redis.clock import ticks, ticks_in
+from dlq_redis.texts import encoded, packed_name, text
+
+__all__ = ["DATA_VERSION", "Data", "data_of", "due_since", "packed_data", "packed_head"]
+
+DATA_VERSION = 1
+"""The newest version of data that this code reads; see ``exchange.lua`` for what becomes of newer ones."""
+
+_DATA = Struct(">BBqqq")
+_LENGTH = Struct(">I")
+_WITH_RUN_AFTER, _WITH_OVERRIDES, _WITH_METADATA = 1, 2, 4
+
+
+def packed_data(job: NewJob) -> bytes:
+    """What never changes of a job, and no script looks at.
+
+    Raises struct.error for numbers of more than 64 bits.
+    """
+    flags, parts = 0, []
+    for flag, part in ((_WITH_OVERRIDES, job.overrides), (_WITH_METADATA, job.metadata)):
+        if part is not None:
+            flags |= flag
+            raw = encoded(part)
+            parts += [_LENGTH.pack(len(raw)), raw]
+    run_after = 0
+    if job.run_after is not None:
+        flags |= _WITH_RUN_AFTER
+        run_after = ticks(job.run_after)
+    head = _DATA.pack(DATA_VERSION, flags, run_after, job.max_attempts, job.max_interruptions)
+    return b"".join([head, *parts, encoded(job.payload)])
+
+
+@dataclass(slots=True)
+class Data:
+    """What never changes of a job; ``run_after`` in microseconds."""
+
+    run_after: int | None
+    max_attempts: int
+    max_interruptions: int
+    overrides: str | None
+    metadata: str | None
+    payload: str
+
+
+def data_of(raw: bytes) -> Data:
+    """What ``packed_data`` has packed."""
+    _, flags, run_after, max_attempts, max_interruptions = _DATA.unpack_from(raw)
+    at = _DATA.size
+    overrides = metadata = None
+    if flags & _WITH_OVERRIDES:
+        overrides, at = _part(raw, at)
+    if flags & _WITH_METADATA:
+        metadata, at = _part(raw, at)
+    return Data(
+        run_after if flags & _WITH_RUN_AFTER else None,
+        max_attempts,
+        max_interruptions,
+        overrides,
+        metadata,
+        text(raw[at:]),
+    )
+
+
+def _part(raw: bytes, at: int) -> tuple[str, int]:
+    begin = at + _LENGTH.size
+    end = begin + _LENGTH.unpack_from(raw, at)[0]
+    return text(raw[begin:end]), end
+
+
+_HEAD = Struct(">16sbdd")
+
+
+def packed_head(job: NewJob) -> bytes:
+    """What ``enqueue.lua`` reads of a job.
+
+    Raises struct.error for a priority or a name that is out of bounds.
+    """
+    run_after = 0 if job.run_after is None else ticks(job.run_after)
+    expires = 0 if job.expires_after is None else ticks_in(job.expires_after)
+    head = _HEAD.pack(job.id.bytes, job.priority, run_after, expires)
+    return head + packed_name(job.queue) + packed_name(job.task)
+
+
+def due_since(enqueued: float, data: bytes) -> float:
+    """From when on a job could have run; the beginning of its data is enough."""
+    _, flags, run_after, _, _ = _DATA.unpack_from(data)
+    return max(enqueued, run_after) if flags & _WITH_RUN_AFTER else enqueued

@@ -1,0 +1,82 @@
+#!lua flags=allow-oom
+-- Settle what a worker finished, then claim what it can run. See Store.exchange.
+-- KEYS:  [1] the backend's tag
+-- ARGV:  [1] now, or empty; [2] worker; [3] its incarnation; [4] how many claims at most; [5] the newest version of data
+--        that the caller reads; [6] how many queues, then these; then outcomes, each packed into one
+-- Reply: whether the worker is registered: 1 or 0; stale ids; already settled ids; claims: id, row, data, metadata
+--: include keys clock rows batch moves settling
+
+local worker, limit, newest, queues = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local registered = redis.call('HGET', WORKER .. worker, 'incarnation') == ARGV[3]
+local stale, already = {}, {}
+
+local outcomes, ids = {}, {}
+for at = 7 + queues, #ARGV do
+  local said = unpacked(ARGV[at])
+  outcomes[#outcomes + 1] = said
+  ids[#ids + 1] = said.id
+end
+local rows = load(ids)
+for _, said in ipairs(outcomes) do
+  local row = rows[said.id]
+  if row and row.state == RUNNING and row.token == said.token then
+    settle(said.id, row, said, worker)
+  elseif row and row.settled == said.token and row.by == worker then
+    already[#already + 1] = said.id
+  else
+    stale[#stale + 1] = said.id
+  end
+end
+flush()
+
+local claims = {}
+
+-- A job whose data this worker could not read waits, visible, for one that can.
+local function park(id, row)
+  leave(id, row, true)
+  enter(id, row, BLOCKED)
+end
+
+local function claim(id, row, data)
+  leave(id, row, true)
+  row.token, row.worker, row.at = row.token + 1, worker, NOW
+  enter(id, row, RUNNING)
+  local n = #claims
+  claims[n + 1], claims[n + 2], claims[n + 3] = id, rows_to_write[#rows_to_write], data
+  claims[n + 4] = has(row, HAS_NOTE) and redis.call('HGET', NOTE .. id, 'metadata')
+end
+
+local function claim_from(queue)
+  while limit > 0 do
+    local found = redis.call('ZRANGE', READY .. queue, 0, math.min(limit, MOST) - 1)
+    if #found == 0 then
+      return
+    end
+    local waiting, data = redis.call('HMGET', ROWS, unpack(found)), redis.call('HMGET', DATA, unpack(found))
+    redis.call('ZREMRANGEBYRANK', READY .. queue, 0, #found - 1)
+    for at, id in ipairs(found) do
+      local row = read(waiting[at])
+      if string.byte(data[at]) > newest then
+        park(id, row)
+      else
+        claim(id, row, data[at])
+        limit = limit - 1
+      end
+    end
+  end
+end
+
+local function is_paused(queue)
+  local ends = redis.call('HGET', PAUSES, queue)
+  return ends and (ends == '' or tonumber(ends) > NOW)
+end
+
+if registered then
+  for at = 7, 6 + queues do
+    if limit > 0 and not is_paused(ARGV[at]) then
+      claim_from(ARGV[at])
+    end
+  end
+  flush()
+end
+return { registered and 1 or 0, stale, already, claims }

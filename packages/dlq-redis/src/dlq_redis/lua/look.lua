@@ -1,0 +1,50 @@
+#!lua flags=allow-oom
+-- Let jobs expire, promote those that are due, and say what concerns a runner. See Store.look.
+-- KEYS:  [1] the backend's tag
+-- ARGV:  [1] now, or empty; [2] runner; [3] how many jobs at most, of each kind
+-- Reply: how many were promoted; how many have expired; ready queues; paused queues; instructions: worker, order, number;
+--        cancellations: worker, id, token, reason
+--: include keys clock rows batch moves queues
+
+local limit, now = tonumber(ARGV[3]), string.format('%.0f', NOW)
+
+local late, expired = load(redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, limit))
+for _, id in ipairs(expired) do
+  local row = late[id]
+  remember(id, row, '', NOW, 0, struct.pack('>Bd', 1, row.expires))
+  finish(id, row, FAILED)
+end
+flush()
+
+local scheduled, due = load(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit))
+for _, id in ipairs(due) do
+  local row = scheduled[id]
+  leave(id, row)
+  row.at, row.place = 0, next_place(row.place)
+  enter(id, row, RUNNABLE)
+end
+flush()
+
+local crew, instructions = {}, {}
+for _, worker in ipairs(redis.call('SMEMBERS', CREW .. ARGV[2])) do
+  crew[worker] = true
+  local told = redis.call('HMGET', WORKER .. worker, 'order', 'instructed', 'heeded')
+  if told[1] and tonumber(told[3]) < tonumber(told[2]) then
+    instructions[#instructions + 1] = { worker, told[1], tonumber(told[2]) }
+  end
+end
+
+local cancellations = {}
+local asked, running = load(redis.call('SMEMBERS', ASKED))
+for _, id in ipairs(running) do
+  local row = asked[id]
+  if crew[row.worker] then
+    cancellations[#cancellations + 1] = { row.worker, id, row.token, redis.call('HGET', REASONS, id) }
+  end
+end
+
+local paused, names = paused_queues(), {}
+for queue in pairs(paused) do
+  names[#names + 1] = queue
+end
+return { #due, #expired, ready_queues(paused), names, instructions, cancellations }

@@ -1,0 +1,93 @@
+-- Writes are collected and done at the end, few commands for many jobs; reading comes before writing, so that an
+-- error leaves nothing half done. Removals go first: in one script a job may leave a key and enter it again.
+local MOST = 1000  -- values in one command: Lua's stack has an end
+local added, dropped, rows_to_write, changes, queued, parked, holders = {}, {}, {}, {}, {}, {}, {}
+
+local function list_in(lists, key)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  return list
+end
+
+local function add(key, score, id)
+  local list = list_in(added, key)
+  list[#list + 1] = score
+  list[#list + 1] = id
+end
+
+local function drop(key, id)
+  local list = list_in(dropped, key)
+  list[#list + 1] = id
+end
+
+local function count(queue, state, by)
+  local counts = list_in(changes, state)
+  counts[queue] = (counts[queue] or 0) + by
+end
+
+local function in_parts(command, key, list)
+  for at = 1, #list, MOST do
+    redis.call(command, key, unpack(list, at, math.min(at + MOST - 1, #list)))
+  end
+end
+
+local function many(command, key, list)
+  local found = {}
+  for at = 1, #list, MOST do
+    for _, value in ipairs(redis.call(command, key, unpack(list, at, math.min(at + MOST - 1, #list)))) do
+      found[#found + 1] = value
+    end
+  end
+  return found
+end
+
+-- Whoever waits for jobs is told when a queue has some again. A queue that had some is known to have.
+local function tell(queues)
+  if #queues > 0 then
+    local entry = {}
+    for _, queue in ipairs(queues) do
+      entry[#entry + 1] = queue
+      entry[#entry + 1] = ''
+    end
+    redis.call('XADD', WAKE, 'MAXLEN', '~', '100', '*', unpack(entry, 1, math.min(#entry, MOST)))
+    redis.call('EXPIRE', WAKE, 3600)
+  end
+end
+
+local function flush()
+  for key, list in pairs(dropped) do
+    in_parts('ZREM', key, list)
+  end
+  local woken = {}
+  for queue, list in pairs(queued) do
+    if redis.call('EXISTS', READY .. queue) == 0 then
+      woken[#woken + 1] = queue
+    end
+    in_parts('ZADD', READY .. queue, list)
+  end
+  for key, list in pairs(added) do
+    in_parts('ZADD', key, list)
+  end
+  for task, jobs in pairs(parked) do
+    for id, is_in in pairs(jobs) do
+      redis.call(is_in and 'SADD' or 'SREM', PARKED .. ':' .. task, id)
+    end
+    redis.call(redis.call('EXISTS', PARKED .. ':' .. task) == 1 and 'SADD' or 'SREM', PARKED, task)
+  end
+  for worker in pairs(holders) do
+    redis.call(redis.call('EXISTS', RUN .. worker) == 1 and 'SADD' or 'SREM', HOLDERS, worker)
+  end
+  in_parts('HSET', ROWS, rows_to_write)
+  for state, counts in pairs(changes) do
+    for queue, by in pairs(counts) do
+      if by ~= 0 and redis.call('HINCRBY', COUNT .. state, queue, by) == 0 then
+        redis.call('HDEL', COUNT .. state, queue)
+      end
+    end
+  end
+  tell(woken)
+  added, dropped, rows_to_write, changes, queued, parked, holders = {}, {}, {}, {}, {}, {}, {}
+end

@@ -1,0 +1,99 @@
+-- How a job leaves one state and enters another. ``at`` is the moment that belongs to the state: when a scheduled job
+-- is due, when a running one was claimed, when a finished one ended.
+local function next_place(place)
+  return place - place % BAND + redis.call('INCR', SEQUENCE)
+end
+
+-- ``popped``: it was taken out of the list of its state already.
+local function leave(id, row, popped)
+  local state = row.state
+  count(row.queue, state, -1)
+  if state < RUNNING and row.expires > 0 then
+    drop(EXPIRY, id)
+  end
+  if popped then
+    return
+  elseif state == RUNNABLE then
+    drop(READY .. row.queue, id)
+  elseif state == RUNNING then
+    drop(RUN .. row.worker, id)
+    holders[row.worker] = true
+    if has(row, HAS_REASON) then
+      redis.call('SREM', ASKED, id)
+    end
+  elseif state == SCHEDULED then
+    drop(DUE, id)
+  elseif state == BLOCKED then
+    list_in(parked, row.task)[id] = false
+  else
+    drop(row.keep > 0 and KEPT .. state or ENDED .. state, id)
+  end
+end
+
+local function enter(id, row, state)
+  row.state = state
+  count(row.queue, state, 1)
+  add(IDS, state, id)
+  if state < RUNNING and row.expires > 0 then
+    add(EXPIRY, row.expires, id)
+  end
+  if state == RUNNABLE then
+    local list = list_in(queued, row.queue)
+    list[#list + 1] = row.place
+    list[#list + 1] = id
+  elseif state == RUNNING then
+    add(RUN .. row.worker, row.at, id)
+    holders[row.worker] = true
+  elseif state == SCHEDULED then
+    add(DUE, row.at, id)
+  elseif state == BLOCKED then
+    list_in(parked, row.task)[id] = true
+  elseif row.keep > 0 then
+    add(KEPT .. state, row.keep, id)
+  else
+    add(ENDED .. state, row.at, id)
+  end
+  rows_to_write[#rows_to_write + 1] = id
+  rows_to_write[#rows_to_write + 1] = write(row)
+end
+
+-- It ends without having run; a failed job, which ran, keeps what is known of that.
+local function finish(id, row, state)
+  leave(id, row)
+  if row.state ~= FAILED then
+    row.started, row.worker = 0, ''
+  end
+  row.at = NOW
+  enter(id, row, state)
+end
+
+local function give_reason(id, row, reason)
+  mark(row, HAS_REASON, true)
+  redis.call('HSET', REASONS, id, reason)
+end
+
+local function take_reason(id, row)
+  if has(row, HAS_REASON) then
+    mark(row, HAS_REASON, false)
+    redis.call('HDEL', REASONS, id)
+  end
+end
+
+-- One entry of a job's history; ``failure`` is as the client packed it.
+local function remember(id, row, worker, started, counted, failure)
+  mark(row, HAS_HISTORY, true)
+  redis.call('RPUSH', HISTORY .. id, struct.pack('>BddHc0', counted, started, NOW, #worker, worker) .. failure)
+end
+
+-- Rows by id, of those ids that exist, each once; and the ids in their order.
+local function load(ids)
+  local rows, known = {}, {}
+  for at, raw in ipairs(many('HMGET', ROWS, ids)) do
+    local id = ids[at]
+    if raw and not rows[id] then
+      rows[id] = read(raw)
+      known[#known + 1] = id
+    end
+  end
+  return rows, known
+end

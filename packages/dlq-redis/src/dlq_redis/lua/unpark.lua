@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+-- Make the parked jobs of some tasks ready again, in their old places.
+-- KEYS:  [1] the backend's tag
+-- ARGV:  [1] now, or empty; then tasks
+-- Reply: how many
+--: include keys clock rows batch moves
+
+local unparked = 0
+for at = 2, #ARGV do
+  local rows, ids = load(redis.call('SMEMBERS', PARKED .. ':' .. ARGV[at]))
+  for _, id in ipairs(ids) do
+    leave(id, rows[id])
+    enter(id, rows[id], RUNNABLE)
+  end
+  unparked = unparked + #ids
+  flush()
+end
+return unparked

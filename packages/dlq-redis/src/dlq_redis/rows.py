@@ -1,0 +1,63 @@
+"""What changes of a job, as ``lua/parts/rows.lua`` packs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+
+from dlq_redis.texts import name_at
+
+__all__ = ["HAS_RESULT", "Row", "row_of"]
+
+_ROW = Struct(">BBBIIIIdddddd")
+HAS_RESULT = 16
+_BAND = 2**45
+
+
+@dataclass(slots=True)
+class Row:
+    """What changes of a job; times in microseconds, 0 for none."""
+
+    state: int
+    flags: int
+    token: int
+    attempts: int
+    interruptions: int
+    priority: int
+    enqueued: float
+    expires: float
+    at: float
+    started: float
+    keep: float
+    queue: str
+    task: str
+    worker: str
+    result: bytes
+
+
+def row_of(raw: bytes) -> Row:
+    """A row as a script has packed it."""
+    _, state, flags, token, _, attempts, interruptions, place, *times = _ROW.unpack_from(raw)
+    queue, end = name_at(raw, _ROW.size)
+    task, end = name_at(raw, end)
+    worker, end = name_at(raw, end)
+    _, end = name_at(raw, end)
+    priority = 100 - int(place // _BAND)
+    enqueued, expires, at, started, keep = times
+    return Row(
+        state=state,
+        flags=flags,
+        token=token,
+        attempts=attempts,
+        interruptions=interruptions,
+        priority=priority,
+        enqueued=enqueued,
+        expires=expires,
+        at=at,
+        started=started,
+        keep=keep,
+        queue=queue,
+        task=task,
+        worker=worker,
+        result=raw[end:],
+    )

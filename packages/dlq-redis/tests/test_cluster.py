@@ -1,0 +1,91 @@
+"""A Cluster of three masters: each backend is in one slot of it, and all that has a slot may move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dlq.store import Store
+from dlq.testing.contract import MakeStore, StoreContract
+from dlq.testing.contract.aliases import Aliases
+from dlq.testing.contract.builders import add, claim_ids, register
+from dlq.testing.contract.fencing import Fencing
+from dlq.testing.contract.model import Modelled
+from dlq.testing.contract.reconciling import Reconciling
+from dlq_redis import connection
+from dlq_redis.connection import Server
+from dlq_redis.inspector import RedisInspector
+from dlq_redis.store import RedisStore
+from topologies import Node, Nodes
+
+
+@pytest.fixture(scope="module")
+def masters(nodes: Nodes) -> list[Node]:
+    return nodes.cluster()
+
+
+@pytest.fixture
+def server(masters: list[Node]) -> Iterator[Server]:
+    for node in masters:
+        node.client.flushall()
+    server = Server(url=masters[0].url, cluster=True)
+    yield server
+    connection.release(server)
+
+
+class TestCluster(Fencing, Reconciling, Aliases, Modelled):
+    worker, other_worker = StoreContract.worker, StoreContract.other_worker
+
+    @pytest.fixture
+    def make_store(self, server: Server) -> MakeStore:
+        return lambda alias="default": RedisStore(alias, server)
+
+    @pytest.fixture
+    def store(self, make_store: MakeStore) -> Store:
+        return make_store()
+
+    @pytest.fixture
+    def inspector(self, store: RedisStore) -> RedisInspector:
+        return RedisInspector(store)
+
+
+def test_backends_spread_over_the_masters(masters: list[Node], server: Server) -> None:
+    for number in range(30):
+        add(RedisStore(f"backend-{number}", server))
+    assert all(node.client.dbsize() > 0 for node in masters)
+
+
+def test_hints_are_heard(server: Server) -> None:
+    store, listener = RedisStore("default", server), RedisStore("default", server)
+    assert listener.listen(0.05) == frozenset()
+    add(store)
+    assert listener.listen(60) == {"default"}
+    listener.close()
+
+
+def test_a_backend_whose_slot_moves_goes_with_it(masters: list[Node], server: Server) -> None:
+    store = RedisStore("default", server)
+    ids = [add(store) for _ in range(5)]
+    worker = register(store)
+    assert claim_ids(store, worker, 1) == ids[:1]
+    _move(masters, store.tag)
+    assert claim_ids(store, worker, 2) == ids[1:3]
+    late = add(store)
+    assert claim_ids(store, worker) == [*ids[3:], late]
+    assert len(store.held(worker.id, 10)) == 6
+
+
+def _move(masters: list[Node], key: str) -> None:
+    """Give the slot of a key, with all that is in it, to another master."""
+    run = [node.client.execute_command for node in masters]
+    slot = run[0]("CLUSTER KEYSLOT", key)
+    names = [str(node.client.execute_command("CLUSTER MYID"), "ascii") for node in masters]
+    source = next(at for at, node in enumerate(masters) if node.client.dbsize() > 0)
+    target = (source + 1) % 3
+    run[target]("CLUSTER SETSLOT", slot, "IMPORTING", names[source])
+    run[source]("CLUSTER SETSLOT", slot, "MIGRATING", names[target])
+    while keys := run[source]("CLUSTER GETKEYSINSLOT", slot, 100):
+        run[source]("MIGRATE", "127.0.0.1", masters[target].port, "", 0, 5000, "KEYS", *keys)
+    for at in (target, source, 3 - target - source):
+        run[at]("CLUSTER SETSLOT", slot, "NODE", names[target])
