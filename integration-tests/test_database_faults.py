@@ -125,11 +125,16 @@ def test_who_listens_to_a_silent_network_notices_and_hears_again(
 def refused(site: Site, *, limit: str = "", **kwargs: object) -> str:
     """What a caller is told who cannot enqueue; whatever was meant to be stored is not."""
     before = site.counts()
-    with pytest.raises(EnqueueError) as raised, site.transaction():
-        if limit:
-            with connections[site.alias].cursor() as cursor:
-                cursor.execute(f"SET LOCAL {limit} = 100")
-        site.enqueue(tasks.noop, **kwargs)
+
+    def try_to_enqueue() -> None:
+        with site.transaction():
+            if limit:
+                with connections[site.alias].cursor() as cursor:
+                    cursor.execute(f"SET LOCAL {limit} = 100")
+            site.enqueue(tasks.noop, **kwargs)
+
+    with pytest.raises(EnqueueError) as raised:
+        try_to_enqueue()
     assert site.counts() == before
     return str(raised.value)
 
