@@ -122,33 +122,36 @@ def test_who_listens_to_a_silent_network_notices_and_hears_again(
 # --- It refuses ---
 
 
-def refused(site: Site, *, queue: str = "mail", **kwargs: object) -> str:
+def refused(site: Site, *, limit: str = "", **kwargs: object) -> str:
     """What a caller is told who cannot enqueue; whatever was meant to be stored is not."""
     before = site.counts()
-    with pytest.raises(EnqueueError) as raised, site.transaction():
-        site.enqueue(tasks.noop.using(queue=queue), **kwargs)
-    connections[site.alias].close()
+
+    def try_to_enqueue() -> None:
+        with site.transaction():
+            if limit:
+                with connections[site.alias].cursor() as cursor:
+                    cursor.execute(f"SET LOCAL {limit} = 100")
+            site.enqueue(tasks.noop, **kwargs)
+
+    with pytest.raises(EnqueueError) as raised:
+        try_to_enqueue()
     assert site.counts() == before
     return str(raised.value)
 
 
 def test_a_lock_that_is_not_given_is_told_and_nothing_is_stored(own: Site, server: OwnPostgreSQL) -> None:
-    connections[own.alias].settings_dict["OPTIONS"] = {"options": "-c lock_timeout=100"}
     with psycopg.connect(server.url) as other:
         other.execute("LOCK TABLE dlq_live IN SHARE MODE")
-        assert "kept a lock from us for longer than lock_timeout" in refused(own)
-    connections[own.alias].close()
+        assert "kept a lock from us for longer than lock_timeout" in refused(own, limit="lock_timeout")
     own.enqueue(tasks.noop)
 
 
 def test_a_statement_that_takes_too_long_is_told_and_nothing_is_stored(
     own: Site, server: OwnPostgreSQL
 ) -> None:
-    connections[own.alias].settings_dict["OPTIONS"] = {"options": "-c statement_timeout=100"}
     with psycopg.connect(server.url) as other:
         other.execute("LOCK TABLE dlq_live IN SHARE MODE")
-        assert "took longer than statement_timeout" in refused(own)
-    connections[own.alias].close()
+        assert "took longer than statement_timeout" in refused(own, limit="statement_timeout")
     own.enqueue(tasks.noop)
 
 

@@ -42,9 +42,9 @@ def running(site: Site, ids: list[UUID]) -> set[UUID]:
 def test_an_outcome_whose_reply_was_lost_counts_once_and_what_was_claimed_with_it_runs(
     site: Site, proxy: Proxy
 ) -> None:
-    site.options["listen_notify"] = False  # Who hears of the second job would claim it beside the first.
     runner = site.start({"default": 1}, through=proxy)
-    site.all_settled(site.enqueue_each(tasks.noop, [()] * 10))  # Now its statements are prepared.
+    # Now its statements are prepared, and it knows that jobs take long: it claims none beside the one that it runs.
+    site.all_settled(site.enqueue_each(tasks.nap, [("long", 0.2)] * 3))
     first = site.enqueue(tasks.hold, "gate")
     site.traced("began", "gate")
     second = site.enqueue(tasks.mark, "second")

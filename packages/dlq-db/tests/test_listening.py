@@ -216,14 +216,14 @@ class TestSQLite:
         ear.listen(0.0)
         with elsewhere.cursor() as cursor:
             cursor.execute("CREATE TABLE of_the_site (id INTEGER)")
-        assert ear.listen(3 * watching.INTERVAL) == frozenset()
+        assert ear.listen(3 * watching.RESTING) == frozenset()
         with elsewhere.cursor() as cursor:
             cursor.execute("DROP TABLE of_the_site")
         assert len(looks) == 2
 
     def test_as_long_as_nobody_writes_nobody_looks(self, ear: DatabaseStore, looks: list[str]) -> None:
         for _ in range(3):
-            ear.listen(2 * watching.INTERVAL)
+            ear.listen(2 * watching.RESTING)
         assert len(looks) == 1
 
     def test_between_two_looks_there_is_a_pause_whatever_is_written(

@@ -12,6 +12,9 @@ __all__ = ["Watcher"]
 
 INTERVAL = 0.04
 """Seconds between two looks at the number, and at least so many between two looks at the queues."""
+RESTING = 0.08
+"""Seconds between two looks when there was no news for ``RESTS_AFTER``: it is waking up that costs, not the look."""
+RESTS_AFTER = 10.0
 
 
 class Watcher:
@@ -25,6 +28,7 @@ class Watcher:
         self._sequence = 0
         self._ready: frozenset[str] = frozenset()
         self._look_at = 0.0
+        self._news_at = 0.0
 
     def listen(self, connection: BaseDatabaseWrapper, timeout: float) -> frozenset[str]:
         """See ``Store.listen``."""
@@ -44,11 +48,13 @@ class Watcher:
     def _wait(self, connection: sqlite3.Connection, ends_at: float) -> frozenset[str]:
         while True:
             time.sleep(max(0.0, min(self._look_at, ends_at) - time.monotonic()))
-            self._look_at = time.monotonic() + INTERVAL
+            now = time.monotonic()
+            self._look_at = now + (INTERVAL if now - self._news_at < RESTS_AFTER else RESTING)
             version = _version(connection)
             if version != self._version:
                 self._version = version
                 if news := self._news(connection):
+                    self._news_at = now
                     return news
             if time.monotonic() >= ends_at:
                 return frozenset()
