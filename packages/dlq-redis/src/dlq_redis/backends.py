@@ -19,7 +19,8 @@ class ReliableRedisBackend(QueueBackend):
 
     def make_store(self) -> RedisStore:
         """The store on the server that ``OPTIONS`` describe."""
-        return RedisStore(self.alias, self.config.server(), prefix=self.config.prefix)
+        options: RedisOptions = self.config
+        return RedisStore(self.alias, options.server(), prefix=options.prefix, durability=options.durability)
 
     def make_inspector(self) -> RedisInspector:
         """Reads the same keys."""

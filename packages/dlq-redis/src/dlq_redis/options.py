@@ -12,6 +12,7 @@ from redis.connection import parse_url
 from dlq.conf import BackendOptions, Delivery
 from dlq.errors import ConfigError
 from dlq_redis.connection import Server
+from dlq_redis.durability import Durability
 
 __all__ = ["RedisOptions", "ReliableRedisOptions"]
 
@@ -39,6 +40,8 @@ class RedisOptions(BackendOptions):
     """How long a call may go without an answer until it has failed."""
     connect_timeout: float = 5.0
     """How long it may take to connect."""
+    durability: Durability = Durability.SERVER
+    """When an enqueue has succeeded: once the server has the job (``"server"``), or its disk has (``"aof"``)."""
     prefix: str = "dlq"
     """What the names of all keys begin with, after the brace of their hash tag."""
 

@@ -1,5 +1,5 @@
 -- The keys of one backend. All begin with KEYS[1], which holds the one hash tag that puts them into one slot of a
--- Cluster; so every other key may be derived from it. docs/reference/redis-keys.md describes each.
+-- Cluster; so every other key may be derived from it. docs/reference/redis.md describes each.
 local BASE = KEYS[1] .. ':'
 local DATA, ROWS, IDS, SEQUENCE = BASE .. 'data', BASE .. 'rows', BASE .. 'ids', BASE .. 'sequence'
 local DUE, EXPIRY, ASKED, REASONS = BASE .. 'due', BASE .. 'expiry', BASE .. 'asked', BASE .. 'reasons'

@@ -22,8 +22,8 @@ class Command(OperatorCommand):
     """Moves what waits in the lists of django-lightweight-queue."""
 
     help = (
-        "Move the jobs that wait in the lists of django-lightweight-queue, on whatever queue, and those that its workers "
-        "had begun. Stop these workers first. It may be stopped at any time, and started again."
+        "Move the jobs that wait in the lists of django-lightweight-queue, on whatever queue, and those that its "
+        "workers had begun. Stop these workers first. It may be stopped at any time, and started again."
     )
     backend_help = "move them to this backend; the default is the one called default"
 
