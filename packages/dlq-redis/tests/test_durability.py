@@ -28,8 +28,9 @@ def store(server: Server) -> Iterator[RedisStore]:
 
 
 def test_a_job_is_on_disk_when_its_enqueue_returns(store: RedisStore) -> None:
+    ids = [add(store)]
     client(store.server).config_resetstat()
-    ids = [add(store), *add_many(store, 20)]
+    ids += [add(store), *add_many(store, 20)]
     assert client(store.server).info("commandstats")["cmdstat_waitaof"]["calls"] == 2
     assert claim_ids(store, register(store)) == ids
 

@@ -20,7 +20,13 @@ class ReliableRedisBackend(QueueBackend):
     def make_store(self) -> RedisStore:
         """The store on the server that ``OPTIONS`` describe."""
         options: RedisOptions = self.config
-        return RedisStore(self.alias, options.server(), prefix=options.prefix, durability=options.durability)
+        return RedisStore(
+            self.alias,
+            options.server(),
+            prefix=options.prefix,
+            durability=options.durability,
+            max_results=options.max_results,
+        )
 
     def make_inspector(self) -> RedisInspector:
         """Reads the same keys."""

@@ -58,6 +58,7 @@ def _node(server: Server, tag: str) -> Redis:
 
 def _run(node: Redis, server: Server, command: tuple[Any, ...]) -> tuple[Any, Any]:
     patience = round(server.timeout * 1000 / 2)
+    calls: Any
     with node.pipeline(transaction=False) as calls:
         calls.execute_command(*command)
         calls.execute_command("WAITAOF", 1, 0, patience)

@@ -42,6 +42,8 @@ class RedisOptions(BackendOptions):
     """How long it may take to connect."""
     durability: Durability = Durability.SERVER
     """When an enqueue has succeeded: once the server has the job (``"server"``), or its disk has (``"aof"``)."""
+    max_results: int | None = None
+    """How many succeeded jobs are kept at most, the newest, even if their retention is not over."""
     prefix: str = "dlq"
     """What the names of all keys begin with, after the brace of their hash tag."""
 

@@ -64,12 +64,14 @@ class RedisStore(Store):
         *,
         prefix: str = "dlq",
         durability: Durability = Durability.SERVER,
+        max_results: int | None = None,
     ) -> None:
         """The store of the backend ``alias``."""
         self.alias = alias
         self.server = server
         self.tag = tag_of(prefix, alias)
         self._durability = durability
+        self._max_results = max_results
         self._heard: bytes | None = None
         """The last hint that this object has read; None before the first."""
 
@@ -275,10 +277,12 @@ class RedisStore(Store):
         now: datetime | None = None,
     ) -> int:
         age = b"" if older_than is None else ticks_in(older_than)
+        most = self._max_results if state is State.SUCCEEDED and task is None else None
+        most = b"" if most is None else most
         deleted, kept, ended = 0, 0, 0
         # Where few jobs are of the task, it takes several scripts to find them.
         while deleted < limit and (kept, ended) != (-1, -1):
-            told = (int(state), age, limit - deleted, task or b"", LOOKED_AT, kept, ended)
+            told = (int(state), age, limit - deleted, task or b"", LOOKED_AT, kept, ended, most)
             some, kept, ended = self.call("prune", now, *told)
             deleted += some
         return deleted
