@@ -1,4 +1,4 @@
-"""The Redis master is killed under Sentinel: runners go on with the replica, and nothing that it has is lost or stuck."""
+"""The Redis master dies under Sentinel: runners go on with the replica, and nothing that it has is lost or stuck."""
 
 from __future__ import annotations
 
