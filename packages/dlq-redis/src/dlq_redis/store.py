@@ -277,8 +277,8 @@ class RedisStore(Store):
         now: datetime | None = None,
     ) -> int:
         age = b"" if older_than is None else ticks_in(older_than)
-        most = self._max_results if state is State.SUCCEEDED and task is None else None
-        most = b"" if most is None else most
+        counts = self._max_results is not None and state is State.SUCCEEDED and task is None
+        most = self._max_results if counts else b""
         deleted, kept, ended = 0, 0, 0
         # Where few jobs are of the task, it takes several scripts to find them.
         while deleted < limit and (kept, ended) != (-1, -1):
