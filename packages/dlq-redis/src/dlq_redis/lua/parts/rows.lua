@@ -3,6 +3,7 @@
 local SCHEDULED, BLOCKED, RUNNABLE, RUNNING, SUCCEEDED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6, 7
 local HAS_HISTORY, HAS_LOG, HAS_NOTE, HAS_REASON, HAS_RESULT, HAS_TIMES = 1, 2, 4, 8, 16, 32
 local FORMAT, TIMES = '>BBBI4I4HHdddHc0Hc0Hc0Hc0', '>ddd'
+-- The format may change only so that the version before still reads it, for both run together during a deploy.
 local VERSION = 1
 -- A place in a queue is one number: 201 priorities, the highest first, with room for 2^45 places in each.
 local BAND = 35184372088832
