@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
+from uuid import UUID
 
 from dlq.job import NewJob
-from dlq_redis.clock import ticks, ticks_in
-from dlq_redis.texts import encoded, packed_name, text
+from dlq_redis.clock import moment, ticks, ticks_in
+from dlq_redis.texts import encoded, name_at, packed_name, text
 
-__all__ = ["DATA_VERSION", "Data", "data_of", "due_since", "packed_data", "packed_head"]
+__all__ = ["DATA_VERSION", "Data", "data_of", "due_since", "new_job_of", "packed_data", "packed_head"]
 
 DATA_VERSION = 1
 """The newest version of data that this code reads; see ``exchange.lua`` for what becomes of newer ones."""
@@ -83,6 +84,27 @@ def packed_head(job: NewJob) -> bytes:
     expires = 0 if job.expires_after is None else ticks_in(job.expires_after)
     head = _HEAD.pack(job.id.bytes, job.priority, run_after, expires)
     return head + packed_name(job.queue) + packed_name(job.task)
+
+
+def new_job_of(head: bytes, data: bytes) -> NewJob:
+    """The job that was packed into these."""
+    id, priority, _, expires = _HEAD.unpack_from(head)
+    queue, end = name_at(head, _HEAD.size)
+    task, _ = name_at(head, end)
+    kept = data_of(data)
+    return NewJob(
+        id=UUID(bytes=id),
+        task=task,
+        queue=queue,
+        payload=kept.payload,
+        priority=priority,
+        run_after=None if kept.run_after is None else moment(kept.run_after),
+        max_attempts=kept.max_attempts,
+        max_interruptions=kept.max_interruptions,
+        overrides=kept.overrides,
+        expires_after=expires / 1_000_000 or None,
+        metadata=kept.metadata,
+    )
 
 
 def due_since(enqueued: float, data: bytes) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.cache import caches
+from django.db import connections
 from redis.connection import parse_url
 
 from dlq.conf import BackendOptions, Delivery
@@ -44,6 +45,8 @@ class RedisOptions(BackendOptions):
     """When an enqueue has succeeded: once the server has the job (``"server"``), or its disk has (``"aof"``)."""
     max_results: int | None = None
     """How many succeeded jobs are kept at most, the newest, even if their retention is not over."""
+    outbox: str | None = None
+    """An entry of ``DATABASES`` with a table for jobs on their way: to enqueue is then part of a transaction there."""
     prefix: str = "dlq"
     """What the names of all keys begin with, after the brace of their hash tag."""
 
@@ -67,6 +70,10 @@ class RedisOptions(BackendOptions):
         for sentinel in self.sentinels:
             if not sentinel.rpartition(":")[2].isdigit():
                 raise ConfigError(f"sentinels has {sentinel!r}, which must be host:port.")
+        if self.outbox is not None and self.outbox not in connections:
+            raise ConfigError(
+                f"outbox={self.outbox!r} is not in DATABASES, which has: {', '.join(connections)}."
+            )
         self._check_url()
 
     def _check_url(self) -> None:
