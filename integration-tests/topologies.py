@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,11 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-__all__ = ["Node", "Nodes", "Sentinels", "until"]
+from dlq.errors import StoreUnavailable
+from dlq.job import Claim, WorkerRef
+from dlq.store import Store
+
+__all__ = ["Node", "Nodes", "Sentinels", "reconciled", "until"]
 
 SLOTS = 16_384
 PATIENCE = 60.0
@@ -34,6 +38,19 @@ def until(condition: Callable[[], object], otherwise: str) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"after {PATIENCE:g} s: {otherwise}")
         time.sleep(0.02)
+
+
+def reconciled(store: Store, worker: WorkerRef, held: Collection[Claim]) -> WorkerRef:
+    """What a worker does whose last exchange had no answer: it tries until it has one."""
+    found: list[WorkerRef] = []
+
+    def is_back() -> bool:
+        with contextlib.suppress(StoreUnavailable):
+            found.append(store.reconcile(worker, [(claim.id, claim.token) for claim in held]))
+        return bool(found)
+
+    until(is_back, "the store does not come back")
+    return found[0]
 
 
 @dataclass
@@ -110,17 +127,22 @@ class Nodes:
         """One that nobody listens on."""
         return _free_ports(1)[0]
 
-    def cluster(self) -> list[Node]:
-        """Three masters that share the slots."""
-        nodes = [self.start(*_as_member()) for _ in range(3)]
+    def cluster(self, replicas: int = 0) -> list[Node]:
+        """Three masters that share the slots, then so many replicas of each in turn."""
+        nodes = [self.start(*_as_member()) for _ in range(3 * (1 + replicas))]
         share = SLOTS // 3
-        for at, node in enumerate(nodes):
+        for at, node in enumerate(nodes[:3]):
             last = SLOTS - 1 if at == 2 else (at + 1) * share - 1
             _do(node, "CLUSTER ADDSLOTSRANGE", at * share, last)
+        for node in nodes[1:]:
             bus = int(node.client.config_get("cluster-port")["cluster-port"])
             _do(nodes[0], "CLUSTER MEET", HOST, node.port, bus)
         for node in nodes:
-            until(partial(_is_whole, node), "the Cluster is not whole")
+            until(partial(_is_whole, node, len(nodes)), "the Cluster is not whole")
+        for at, node in enumerate(nodes[3:]):
+            _do(node, "CLUSTER REPLICATE", str(_do(nodes[at % 3], "CLUSTER MYID"), "ascii"))
+        for node in nodes[3:]:
+            until(partial(_follows, node), "a replica has no link to its master")
         return nodes
 
     def sentinels(self) -> Sentinels:
@@ -148,9 +170,13 @@ def _as_member() -> Iterator[str]:
     yield from ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "2000")
 
 
-def _is_whole(node: Node) -> bool:
+def _is_whole(node: Node, members: int) -> bool:
     known = _do(node, "CLUSTER INFO")
-    return bool(known["cluster_state"] == "ok" and known["cluster_known_nodes"] == "3")
+    return bool(known["cluster_state"] == "ok" and known["cluster_known_nodes"] == str(members))
+
+
+def _follows(node: Node) -> bool:
+    return bool(node.client.info("replication").get("master_link_status") == "up")
 
 
 def _do(node: Node, *command: Any) -> Any:

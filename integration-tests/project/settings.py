@@ -51,7 +51,7 @@ def databases() -> dict[str, dict[str, Any]]:
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATABASES = databases()
-INSTALLED_APPS = ["dlq", "dlq_db"]
+INSTALLED_APPS = ["dlq", "dlq_db", "dlq_redis"]
 TASKS = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend"}}
 SECRET_KEY = "for tests only"
 USE_TZ = True

@@ -129,6 +129,14 @@ def test_a_job_of_a_newer_version_waits_visible_for_a_newer_worker(
         assert claim_ids(store, worker) == [id]
 
 
+def test_a_job_of_which_somebody_has_deleted_half_holds_no_other_up(store: RedisStore) -> None:
+    worker = register(store)
+    broken, whole = add_many(store, 2)
+    client(store.server).hdel("{dlq:default}:data", broken.bytes)
+    assert claim_ids(store, worker) == [whole]
+    assert claim(store, worker) == []
+
+
 def test_keys_of_somebody_else_under_the_prefix_are_named(store: RedisStore) -> None:
     client(store.server).set("{dlq:default}:rows", "mine")
     with pytest.raises(

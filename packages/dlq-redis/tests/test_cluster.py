@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from dlq.store import Store
 from dlq.testing.contract import MakeStore, StoreContract
 from dlq.testing.contract.aliases import Aliases
-from dlq.testing.contract.builders import add, claim_ids, register
+from dlq.testing.contract.builders import OUTCOMES, add, claim, claim_ids, register, settle
 from dlq.testing.contract.fencing import Fencing
 from dlq.testing.contract.model import Modelled
 from dlq.testing.contract.reconciling import Reconciling
@@ -17,7 +18,7 @@ from dlq_redis import connection
 from dlq_redis.connection import Server
 from dlq_redis.inspector import RedisInspector
 from dlq_redis.store import RedisStore
-from topologies import Node, Nodes
+from topologies import Node, Nodes, reconciled
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +90,22 @@ def _move(masters: list[Node], key: str) -> None:
         run[source]("MIGRATE", "127.0.0.1", masters[target].port, "", 0, 5000, "KEYS", *keys)
     for at in (target, source, 3 - target - source):
         run[at]("CLUSTER SETSLOT", slot, "NODE", names[target])
+
+
+def test_after_the_death_of_a_master_its_backend_goes_on_with_the_replica(tmp_path: Path) -> None:
+    nodes = Nodes(tmp_path)
+    try:
+        members = nodes.cluster(replicas=1)
+        store = RedisStore("default", Server(url=members[0].url, cluster=True, timeout=2.0))
+        worker = register(store)
+        ids = [add(store) for _ in range(5)]
+        held = claim(store, worker, 2)
+        master = next(node for node in members[:3] if node.client.dbsize() > 0)
+        assert master.client.wait(1, 10_000) == 1
+        master.kill()
+        worker = reconciled(store, worker, held)
+        assert settle(store, worker, *map(OUTCOMES["succeeded"], held)).stale == []
+        assert claim_ids(store, worker) == ids[2:]
+        connection.release(store.server)
+    finally:
+        nodes.close()

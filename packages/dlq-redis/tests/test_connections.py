@@ -99,6 +99,13 @@ def test_backends_and_prefixes_share_nothing(server: Server) -> None:
     assert RedisStore("dlq:default", server, prefix="dlq").waiting() == []
 
 
+def test_settings_of_connections_may_be_of_any_kind(server: Server) -> None:
+    given = {"socket_keepalive_options": {}, "client_name": "jobs"}
+    found = RedisOptions.parse({"url": server.url, "connection": given}).server()
+    works(found)
+    assert found == RedisOptions.parse({"url": server.url, "connection": given}).server()
+
+
 # --- What is never done by itself ---
 
 
@@ -133,6 +140,7 @@ def test_a_connection_that_broke_while_nobody_used_it_is_no_error(server: Server
     store = RedisStore("default", Server(url=proxy.url(server.url)))
     store.waiting()
     proxy.cut()
+    proxy.cut()  # It comes back when what the first one has reset is closed.
     assert state_of(store, add(store)) is State.READY
 
 

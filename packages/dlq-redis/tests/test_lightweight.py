@@ -30,8 +30,7 @@ def old(server: Server) -> Redis:
 
 
 @pytest.fixture
-def store(settings: Any) -> Iterator[MemoryStore]:
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "dlq_redis"]
+def store() -> Iterator[MemoryStore]:
     with in_memory() as backend:
         assert isinstance(backend, MemoryBackend)
         yield backend.make_store()

@@ -7,14 +7,11 @@ import time
 import pytest
 
 from dlq.errors import StoreUnavailable
-from dlq.job import WorkerRef
 from dlq.states import State
 from dlq.testing.contract.builders import OUTCOMES, add_many, claim, register, settle, state_of
 from dlq_redis.connection import Server, release
 from dlq_redis.store import RedisStore
-from topologies import Nodes, Sentinels, until
-
-ATTEMPTS_EVERY = 0.05
+from topologies import Nodes, Sentinels, reconciled, until
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +41,6 @@ def test_after_a_failover_work_goes_on_with_what_the_replica_has(watched: Sentin
     assert {state_of(store, id) for id in ids} == {State.SUCCEEDED}
     assert store.held(worker.id, 100) == store.orphans(100) == []
     release(server)
-
-
-def reconciled(store: RedisStore, worker: WorkerRef, claims: list) -> WorkerRef:  # type: ignore[type-arg]
-    """What a worker does whose last exchange had no answer: it tries until it has one."""
-    found: list[WorkerRef] = []
-
-    def try_it() -> bool:
-        try:
-            found.append(store.reconcile(worker, [(held.id, held.token) for held in claims]))
-        except StoreUnavailable:
-            return False
-        return True
-
-    until(try_it, "the store does not come back")
-    return found[0]
 
 
 def test_a_sentinel_that_knows_no_such_master_is_named(watched: Sentinels) -> None:

@@ -11,6 +11,7 @@ class DlqRedisConfig(AppConfig):
 
     name = "dlq_redis"
     verbose_name = "DLQ on Redis"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Make ``manage.py check --deploy`` look at the servers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dlq.backend import QueueBackend
 from dlq_redis.inspector import RedisInspector
@@ -19,7 +19,18 @@ class ReliableRedisBackend(QueueBackend):
 
     def make_store(self) -> RedisStore:
         """The store on the server that ``OPTIONS`` describe."""
-        return RedisStore(self.alias, self.config.server(), prefix=self.config.prefix)
+        options: RedisOptions = self.config
+        settings: dict[str, Any] = {
+            "prefix": options.prefix,
+            "durability": options.durability,
+            "max_results": options.max_results,
+        }
+        if options.outbox is None:
+            return RedisStore(self.alias, options.server(), **settings)
+        # Not before: Django makes backends while it imports tasks, when no model can be imported yet.
+        from dlq_redis.outbox import OutboxStore
+
+        return OutboxStore(self.alias, options.server(), database=options.outbox, **settings)
 
     def make_inspector(self) -> RedisInspector:
         """Reads the same keys."""

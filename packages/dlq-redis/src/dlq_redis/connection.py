@@ -42,6 +42,10 @@ class Server:
     settings: tuple[tuple[str, Any], ...] = field(default=())
     """What redis-py's connections are given beside."""
 
+    def __hash__(self) -> int:
+        """Without the settings, which may be anything; equal ones still have equal hashes."""
+        return hash((self.url, self.sentinels, self.service))
+
     @property
     def name(self) -> str:
         """For messages: without a password in it."""

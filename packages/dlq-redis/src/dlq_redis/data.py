@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
+from uuid import UUID
 
 from dlq.job import NewJob
-from dlq_redis.clock import ticks, ticks_in
-from dlq_redis.texts import encoded, packed_name, text
+from dlq_redis.clock import moment, ticks, ticks_in
+from dlq_redis.texts import encoded, name_at, packed_name, text
 
-__all__ = ["DATA_VERSION", "Data", "data_of", "due_since", "packed_data", "packed_head"]
+__all__ = ["DATA_VERSION", "Data", "data_of", "due_since", "new_job_of", "packed_data", "packed_head"]
 
 DATA_VERSION = 1
 """The newest version of data that this code reads; see ``exchange.lua`` for what becomes of newer ones."""
 
-_DATA = Struct(">BBqqq")
+_DATA = Struct(">BBII")
+_TIME = Struct(">q")
 _LENGTH = Struct(">I")
 _WITH_RUN_AFTER, _WITH_OVERRIDES, _WITH_METADATA = 1, 2, 4
 
@@ -22,19 +24,18 @@ _WITH_RUN_AFTER, _WITH_OVERRIDES, _WITH_METADATA = 1, 2, 4
 def packed_data(job: NewJob) -> bytes:
     """What never changes of a job, and no script looks at.
 
-    Raises struct.error for numbers of more than 64 bits.
+    Raises struct.error for numbers of more than 32 bits.
     """
     flags, parts = 0, []
+    if job.run_after is not None:
+        flags |= _WITH_RUN_AFTER
+        parts.append(_TIME.pack(ticks(job.run_after)))
     for flag, part in ((_WITH_OVERRIDES, job.overrides), (_WITH_METADATA, job.metadata)):
         if part is not None:
             flags |= flag
             raw = encoded(part)
             parts += [_LENGTH.pack(len(raw)), raw]
-    run_after = 0
-    if job.run_after is not None:
-        flags |= _WITH_RUN_AFTER
-        run_after = ticks(job.run_after)
-    head = _DATA.pack(DATA_VERSION, flags, run_after, job.max_attempts, job.max_interruptions)
+    head = _DATA.pack(DATA_VERSION, flags, job.max_attempts, job.max_interruptions)
     return b"".join([head, *parts, encoded(job.payload)])
 
 
@@ -52,21 +53,17 @@ class Data:
 
 def data_of(raw: bytes) -> Data:
     """What ``packed_data`` has packed."""
-    _, flags, run_after, max_attempts, max_interruptions = _DATA.unpack_from(raw)
+    _, flags, max_attempts, max_interruptions = _DATA.unpack_from(raw)
     at = _DATA.size
-    overrides = metadata = None
+    run_after = overrides = metadata = None
+    if flags & _WITH_RUN_AFTER:
+        (run_after,) = _TIME.unpack_from(raw, at)
+        at += _TIME.size
     if flags & _WITH_OVERRIDES:
         overrides, at = _part(raw, at)
     if flags & _WITH_METADATA:
         metadata, at = _part(raw, at)
-    return Data(
-        run_after if flags & _WITH_RUN_AFTER else None,
-        max_attempts,
-        max_interruptions,
-        overrides,
-        metadata,
-        text(raw[at:]),
-    )
+    return Data(run_after, max_attempts, max_interruptions, overrides, metadata, text(raw[at:]))
 
 
 def _part(raw: bytes, at: int) -> tuple[str, int]:
@@ -89,7 +86,28 @@ def packed_head(job: NewJob) -> bytes:
     return head + packed_name(job.queue) + packed_name(job.task)
 
 
+def new_job_of(head: bytes, data: bytes) -> NewJob:
+    """The job that was packed into these."""
+    id, priority, _, expires = _HEAD.unpack_from(head)
+    queue, end = name_at(head, _HEAD.size)
+    task, _ = name_at(head, end)
+    kept = data_of(data)
+    return NewJob(
+        id=UUID(bytes=id),
+        task=task,
+        queue=queue,
+        payload=kept.payload,
+        priority=priority,
+        run_after=None if kept.run_after is None else moment(kept.run_after),
+        max_attempts=kept.max_attempts,
+        max_interruptions=kept.max_interruptions,
+        overrides=kept.overrides,
+        expires_after=expires / 1_000_000 or None,
+        metadata=kept.metadata,
+    )
+
+
 def due_since(enqueued: float, data: bytes) -> float:
     """From when on a job could have run; the beginning of its data is enough."""
-    _, flags, run_after, _, _ = _DATA.unpack_from(data)
-    return max(enqueued, run_after) if flags & _WITH_RUN_AFTER else enqueued
+    _, flags, _, _ = _DATA.unpack_from(data)
+    return max(enqueued, _TIME.unpack_from(data, _DATA.size)[0]) if flags & _WITH_RUN_AFTER else enqueued

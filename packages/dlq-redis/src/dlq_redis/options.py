@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.cache import caches
+from django.db import connections
 from redis.connection import parse_url
 
 from dlq.conf import BackendOptions, Delivery
 from dlq.errors import ConfigError
 from dlq_redis.connection import Server
+from dlq_redis.durability import Durability
 
 __all__ = ["RedisOptions", "ReliableRedisOptions"]
 
@@ -39,6 +41,12 @@ class RedisOptions(BackendOptions):
     """How long a call may go without an answer until it has failed."""
     connect_timeout: float = 5.0
     """How long it may take to connect."""
+    durability: Durability = Durability.SERVER
+    """When an enqueue has succeeded: once the server has the job (``"server"``), or its disk has (``"aof"``)."""
+    max_results: int | None = None
+    """How many succeeded jobs are kept at most, the newest, even if their retention is not over."""
+    outbox: str | None = None
+    """An entry of ``DATABASES`` with a table for jobs on their way: to enqueue is then part of a transaction there."""
     prefix: str = "dlq"
     """What the names of all keys begin with, after the brace of their hash tag."""
 
@@ -62,6 +70,10 @@ class RedisOptions(BackendOptions):
         for sentinel in self.sentinels:
             if not sentinel.rpartition(":")[2].isdigit():
                 raise ConfigError(f"sentinels has {sentinel!r}, which must be host:port.")
+        if self.outbox is not None and self.outbox not in connections:
+            raise ConfigError(
+                f"outbox={self.outbox!r} is not in DATABASES, which has: {', '.join(connections)}."
+            )
         self._check_url()
 
     def _check_url(self) -> None:

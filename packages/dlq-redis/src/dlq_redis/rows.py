@@ -9,7 +9,9 @@ from dlq_redis.texts import name_at
 
 __all__ = ["HAS_RESULT", "Row", "row_of"]
 
-_ROW = Struct(">BBBIIIIdddddd")
+_ROW = Struct(">BBBIIHHddd")
+_TIMES = Struct(">ddd")
+_HAS_TIMES = 32
 HAS_RESULT = 16
 _BAND = 2**45
 
@@ -37,20 +39,22 @@ class Row:
 
 def row_of(raw: bytes) -> Row:
     """A row as a script has packed it."""
-    _, state, flags, token, _, attempts, interruptions, place, *times = _ROW.unpack_from(raw)
+    _, state, flags, token, _, attempts, interruptions, place, enqueued, expires = _ROW.unpack_from(raw)
     queue, end = name_at(raw, _ROW.size)
     task, end = name_at(raw, end)
     worker, end = name_at(raw, end)
     _, end = name_at(raw, end)
-    priority = 100 - int(place // _BAND)
-    enqueued, expires, at, started, keep = times
+    at = started = keep = 0.0
+    if flags & _HAS_TIMES:
+        at, started, keep = _TIMES.unpack_from(raw, end)
+        end += _TIMES.size
     return Row(
         state=state,
         flags=flags,
         token=token,
         attempts=attempts,
         interruptions=interruptions,
-        priority=priority,
+        priority=100 - int(place // _BAND),
         enqueued=enqueued,
         expires=expires,
         at=at,

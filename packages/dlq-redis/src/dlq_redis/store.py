@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,6 +36,7 @@ from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
 from dlq_redis.clock import moment, ticks, ticks_in
 from dlq_redis.connection import Server
 from dlq_redis.data import DATA_VERSION, packed_data, packed_head
+from dlq_redis.durability import Durability, NotDurable, run_durably
 from dlq_redis.failures import FOREIGN, translated
 from dlq_redis.keys import tag_of
 from dlq_redis.outcomes import held_as, packed_outcome
@@ -56,11 +57,21 @@ LOOKED_AT = 10_000
 class RedisStore(Store):
     """Jobs under one prefix of a server. Connections are kept per process, or per thread of the runtime."""
 
-    def __init__(self, alias: str, server: Server, *, prefix: str = "dlq") -> None:
+    def __init__(
+        self,
+        alias: str,
+        server: Server,
+        *,
+        prefix: str = "dlq",
+        durability: Durability = Durability.SERVER,
+        max_results: int | None = None,
+    ) -> None:
         """The store of the backend ``alias``."""
         self.alias = alias
         self.server = server
         self.tag = tag_of(prefix, alias)
+        self._durability = durability
+        self._max_results = max_results
         self._heard: bytes | None = None
         """The last hint that this object has read; None before the first."""
 
@@ -70,7 +81,7 @@ class RedisStore(Store):
         Raises StoreError.
         """
         wanted = script(verb)
-        at = b"" if now is None else ticks(now)
+        at = _at(now)
         told = [encoded(arg) if isinstance(arg, str) else arg for arg in args]
         with translated(self.server.name):
             run: Any = connection.client(self.server).execute_command
@@ -84,15 +95,23 @@ class RedisStore(Store):
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         with translated(self.server.name):
             packed = [part for job in jobs for part in (packed_head(job), packed_data(job))]
-        return moment(self._insist(lambda: self.call("enqueue", now, *packed)))
+        if self._durability is Durability.AOF:
+            return self._enqueue_durably(jobs, [_at(now), *packed])
+        return moment(self.call("enqueue", now, *packed))
+
+    def _enqueue_durably(self, jobs: Sequence[NewJob], told: list[Any]) -> datetime:
+        with translated(self.server.name):
+            enqueued_at, is_on_disk = run_durably(self.server, script("enqueue"), self.tag, told)
+        if not is_on_disk:
+            raise NotDurable(
+                f"{self.server.name} has taken {len(jobs)} jobs, but has not said in time that they are on its disk. "
+                f"To enqueue them again, under the same ids, is harmless.",
+                [job.id for job in jobs],
+            )
+        return moment(enqueued_at)
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
-        wanted = [id.bytes for id in set(ids)]
-        return list(records_of(self._insist(lambda: self.call("get", None, 1, *wanted))))
-
-    def _insist[R](self, call: Callable[[], R]) -> R:
-        """Call once more when a connection turns out to be broken: only for what is harmless to repeat."""
-        return call()
+        return list(records_of(self.call("get", None, 1, *(id.bytes for id in set(ids)))))
 
     # --- Workers ---
 
@@ -258,10 +277,12 @@ class RedisStore(Store):
         now: datetime | None = None,
     ) -> int:
         age = b"" if older_than is None else ticks_in(older_than)
+        counts = self._max_results is not None and state is State.SUCCEEDED and task is None
+        most = self._max_results if counts else b""
         deleted, kept, ended = 0, 0, 0
         # Where few jobs are of the task, it takes several scripts to find them.
         while deleted < limit and (kept, ended) != (-1, -1):
-            told = (int(state), age, limit - deleted, task or b"", LOOKED_AT, kept, ended)
+            told = (int(state), age, limit - deleted, task or b"", LOOKED_AT, kept, ended, most)
             some, kept, ended = self.call("prune", now, *told)
             deleted += some
         return deleted
@@ -292,6 +313,10 @@ class RedisStore(Store):
 
     def close(self) -> None:
         connection.release(self.server)
+
+
+def _at(now: datetime | None) -> bytes | int:
+    return b"" if now is None else ticks(now)
 
 
 def _ids(raw: Sequence[bytes]) -> list[UUID]:

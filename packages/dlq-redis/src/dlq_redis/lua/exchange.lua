@@ -55,10 +55,10 @@ local function claim_from(queue)
     local waiting, data = redis.call('HMGET', ROWS, unpack(found)), redis.call('HMGET', DATA, unpack(found))
     redis.call('ZREMRANGEBYRANK', READY .. queue, 0, #found - 1)
     for at, id in ipairs(found) do
-      local row = read(waiting[at])
-      if string.byte(data[at]) > newest then
+      local row = waiting[at] and data[at] and read(waiting[at])  -- Nothing is left of what somebody has deleted.
+      if row and string.byte(data[at]) > newest then
         park(id, row)
-      else
+      elseif row then
         claim(id, row, data[at])
         limit = limit - 1
       end

@@ -20,7 +20,7 @@ local scheduled, due = load(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT
 for _, id in ipairs(due) do
   local row = scheduled[id]
   leave(id, row)
-  row.at, row.place = 0, next_place(row.place)
+  row.place = next_place(row.place)
   enter(id, row, RUNNABLE)
 end
 flush()

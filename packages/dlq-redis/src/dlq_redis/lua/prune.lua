@@ -3,7 +3,8 @@
 -- KEYS:  [1] the backend's tag
 -- ARGV:  [1] now, or empty; [2] state; [3] the age in microseconds, or empty for jobs with a time of their own alone;
 --        [4] how many at most; [5] the task, or empty for all; [6] how many to look at, at most; [7] [8] where to begin
---        among the jobs with a time of their own, and among the others; -1 leaves them out
+--        among the jobs with a time of their own, and among the others; -1 leaves them out; [9] how many jobs without a
+--        time of their own stay at most, the newest, or empty for all that are young enough
 -- Reply: how many are deleted; where to go on among either, -1 when all were seen
 --: include keys clock rows batch moves
 
@@ -43,6 +44,24 @@ end
 
 local kept = prune_from(KEPT .. state, NOW, tonumber(ARGV[7]))
 local ended = age == '' and -1 or prune_from(ENDED .. state, NOW - age, tonumber(ARGV[8]))
+
+local function prune_surplus(most)
+  local gone = {}
+  for _, id in ipairs(doomed) do
+    gone[id] = true
+  end
+  local surplus = redis.call('ZCARD', ENDED .. state) - most
+  local oldest = surplus > 0 and redis.call('ZRANGE', ENDED .. state, 0, math.min(surplus, budget) - 1) or {}
+  local rows = load(oldest)
+  for _, id in ipairs(oldest) do
+    if not gone[id] and #doomed < limit then
+      forget(id, rows[id])
+    end
+  end
+end
+if ARGV[9] ~= '' then
+  prune_surplus(tonumber(ARGV[9]))
+end
 flush()
 in_parts('HDEL', ROWS, doomed)
 in_parts('HDEL', DATA, doomed)

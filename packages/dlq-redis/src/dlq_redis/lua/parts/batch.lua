@@ -35,6 +35,9 @@ local function in_parts(command, key, list)
 end
 
 local function many(command, key, list)
+  if #list <= MOST then
+    return #list > 0 and redis.call(command, key, unpack(list)) or {}
+  end
   local found = {}
   for at = 1, #list, MOST do
     for _, value in ipairs(redis.call(command, key, unpack(list, at, math.min(at + MOST - 1, #list)))) do

@@ -32,6 +32,9 @@ end
 
 local function enter(id, row, state)
   row.state = state
+  if state == RUNNABLE or state == BLOCKED then
+    row.at = 0
+  end
   count(row.queue, state, 1)
   add(IDS, state, id)
   if state < RUNNING and row.expires > 0 then

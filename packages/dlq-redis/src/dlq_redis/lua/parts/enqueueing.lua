@@ -1,0 +1,45 @@
+-- New jobs come in ARGV, two values each, head and data, from the second value on.
+local HEAD = '>c16bddHc0Hc0'
+
+local function ids_from(first)
+  local ids = {}
+  for at = first, #ARGV, 2 do
+    ids[#ids + 1] = string.sub(ARGV[at], 1, 16)
+  end
+  return ids
+end
+
+-- Store those that are not stored yet; ``seen`` has ids that are to be left out.
+local function store(ids, seen)
+  local known, fresh = many('HMGET', ROWS, ids), {}
+  for at, id in ipairs(ids) do
+    if not known[at] and not seen[id] then
+      seen[id] = true
+      fresh[#fresh + 1] = at
+    end
+  end
+  if #fresh == 0 then
+    return
+  end
+  local place = redis.call('INCRBY', SEQUENCE, #fresh) - #fresh
+  local data = {}
+  for _, at in ipairs(fresh) do
+    local id, priority, run_after, expires, queue, task = struct.unpack(HEAD, ARGV[2 * at])
+    place = place + 1
+    local row = {
+      flags = 0, token = 0, settled = 0, attempts = 0, interruptions = 0, place = (100 - priority) * BAND + place,
+      enqueued = NOW, expires = expires > 0 and NOW + expires or 0, at = 0, started = 0, keep = 0, queue = queue,
+      task = task, worker = '', by = '', result = '',
+    }
+    data[#data + 1] = id
+    data[#data + 1] = ARGV[2 * at + 1]
+    if run_after > NOW then
+      row.at = run_after
+      enter(id, row, SCHEDULED)
+    else
+      enter(id, row, RUNNABLE)
+    end
+  end
+  in_parts('HSET', DATA, data)
+  flush()
+end
