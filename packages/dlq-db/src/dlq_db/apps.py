@@ -1,8 +1,9 @@
-"""The Django app of dlq-db: its models and migrations."""
+"""The Django app of dlq-db: its models, migrations and system checks."""
 
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class DlqDbConfig(AppConfig):
@@ -11,3 +12,10 @@ class DlqDbConfig(AppConfig):
     name = "dlq_db"
     verbose_name = "DLQ database"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks, and what follows a ``migrate``."""
+        from dlq_db import checks, migrating
+
+        checks.register_checks()
+        post_migrate.connect(migrating.make_missing_tables, sender=self)
