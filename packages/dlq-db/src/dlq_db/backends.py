@@ -25,7 +25,9 @@ class DatabaseBackend(QueueBackend):
         """The store on the database that ``OPTIONS["database_alias"]`` names."""
         from dlq_db.store import DatabaseStore
 
-        return DatabaseStore(self.alias, self.config.database_alias)
+        return DatabaseStore(
+            self.alias, self.config.database_alias, silence_polling=self.config.silence_polling
+        )
 
     def make_inspector(self) -> DatabaseInspector:
         """Reads the same tables."""

@@ -18,6 +18,8 @@ class DatabaseOptions(BackendOptions):
 
     database_alias: str = "default"
     """The entry of ``DATABASES`` that holds the jobs."""
+    silence_polling: bool = True
+    """Whether the SQL of runners themselves, not that of tasks, is kept out of the log of ``django.db.backends``."""
 
     def __post_init__(self) -> None:
         """Check that the database is one of the site's, and one that dlq-db speaks.

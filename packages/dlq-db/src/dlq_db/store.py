@@ -40,6 +40,7 @@ from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
 from dlq_db.queues import paused_queues, ready_queues
 from dlq_db.rows import claim_of, whole_record_of
+from dlq_db.silence import silence
 
 __all__ = ["DatabaseStore"]
 
@@ -49,10 +50,13 @@ class DatabaseStore(Store):
 
     database: str
 
-    def __init__(self, alias: str = "default", database: str = "default") -> None:
+    def __init__(
+        self, alias: str = "default", database: str = "default", *, silence_polling: bool = True
+    ) -> None:
         """The store of the backend ``alias``, on an entry of ``DATABASES``."""
         self.alias = alias
         self.database = database
+        self._silence_polling = silence_polling
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -279,6 +283,8 @@ class DatabaseStore(Store):
                 return
             own = self.connection.copy()
             own.settings_dict[DEDICATED] = True
+            if self._silence_polling:
+                silence(own)
             self._dialect.dedicate(own)
             self.connection.close()
             connections[self.database] = own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorDebugWrapper
 
 from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 from dlq_db.dialects import statement
@@ -150,7 +151,21 @@ def _not_overtaken[R](run: Callable[[], R]) -> R:
 
 
 def _rows(connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """What a verb's statement answers. Past Django's cursor: prepared by the server, and in no debug log."""
+    """What a verb's statement answers. Past Django's cursor, so that the server can prepare it."""
     connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(statement(f"postgresql/{verb}.sql"), arguments, prepare=True).fetchall()
+    sql = statement(f"postgresql/{verb}.sql")
+    with (
+        connection.wrap_database_errors,
+        psycopg.Cursor(connection.connection) as cursor,
+        _logged(connection, sql, arguments),
+    ):
+        return cursor.execute(sql, arguments, prepare=True).fetchall()
+
+
+def _logged(
+    connection: BaseDatabaseWrapper, sql: str, arguments: dict[str, Any]
+) -> AbstractContextManager[None]:
+    """As Django's own cursor does, where the connection says that it logs."""
+    if not connection.queries_logged:
+        return nullcontext()
+    return CursorDebugWrapper(None, connection).debug_sql(sql, arguments)
