@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class DlqDbConfig(AppConfig):
@@ -14,8 +14,10 @@ class DlqDbConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and what follows a ``migrate``."""
+        """Register the system checks, and what goes before and after a ``migrate``."""
         from dlq_db import checks, migrating
 
         checks.register_checks()
+        pre_migrate.connect(migrating.remove_triggers, sender=self)
         post_migrate.connect(migrating.make_missing_tables, sender=self)
+        post_migrate.connect(migrating.install_triggers, sender=self)

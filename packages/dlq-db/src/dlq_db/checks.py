@@ -10,6 +10,7 @@ from django.db import router
 
 from dlq_db.databases import backends_by_database
 from dlq_db.models import Job
+from dlq_db.triggers.listening import elsewhere
 
 __all__ = ["check_databases", "register_checks"]
 
@@ -25,7 +26,7 @@ def check_databases(**kwargs: Any) -> list[checks.CheckMessage]:
         database: [backend.alias for backend in backends]
         for database, backends in backends_by_database().items()
     }
-    return [*_never_migrated(named), *_looked_for_elsewhere(named)]
+    return [*_never_migrated(named), *_looked_for_elsewhere(named), *_never_told()] if named else []
 
 
 def _never_migrated(named: dict[str, list[str]]) -> Iterator[checks.CheckMessage]:
@@ -42,10 +43,21 @@ def _never_migrated(named: dict[str, list[str]]) -> Iterator[checks.CheckMessage
 
 def _looked_for_elsewhere(named: dict[str, list[str]]) -> Iterator[checks.CheckMessage]:
     read = router.db_for_read(Job)
-    if named and read not in named:
+    if read not in named:
         yield checks.Warning(
             f"Jobs are in {', '.join(map(repr, named))}, but Job.objects reads the database {read!r}, and migrate "
             f"makes the tables of DLQ in every database.",
             hint="Add 'dlq_db.routers.QueueRouter' to DATABASE_ROUTERS.",
             id="dlq.W101",
+        )
+
+
+def _never_told() -> Iterator[checks.CheckMessage]:
+    """Changes of rows that no trigger can make jobs of."""
+    for listener, why in elsewhere():
+        yield checks.Warning(
+            f"{listener} never hears of a change: {why}.",
+            hint="Changes become jobs on PostgreSQL, in the database that holds both. Silence this where it is another "
+            "on purpose, as in development.",
+            id="dlq.W102",
         )

@@ -1,4 +1,4 @@
-"""What ``migrate`` leaves to do: tables that a router has kept away, though their migrations count as applied."""
+"""What ``migrate`` leaves to do: tables that were kept away though their migrations count as applied, and triggers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from django.db import connections, router
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from dlq_db.databases import backends_by_database
 from dlq_db.models import Job
 
-__all__ = ["make_missing_tables"]
+__all__ = ["install_triggers", "make_missing_tables", "remove_triggers"]
 
 
 def make_missing_tables(using: str, **kwargs: Any) -> None:
@@ -26,3 +27,23 @@ def make_missing_tables(using: str, **kwargs: Any) -> None:
     if recorded and Job._meta.db_table not in connection.introspection.table_names():
         MigrationRecorder(connection).migration_qs.filter(app="dlq_db").delete()
         MigrationExecutor(connection).migrate([("dlq_db", max(recorded))])
+
+
+def remove_triggers(using: str, **kwargs: Any) -> None:
+    """Take triggers that no task asks for any more out of a database. Called before every ``migrate``."""
+    if _has_triggers(using):
+        from dlq_db.triggers.installing import remove_unasked  # It needs psycopg.
+
+        remove_unasked(using)
+
+
+def install_triggers(using: str, **kwargs: Any) -> None:
+    """Make a database have the triggers that tasks ask for. Called after every ``migrate``."""
+    if _has_triggers(using):
+        from dlq_db.triggers.installing import install
+
+        install(using)
+
+
+def _has_triggers(using: str) -> bool:
+    return connections[using].vendor == "postgresql" and using in backends_by_database()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -15,9 +16,10 @@ def silence(connection: BaseDatabaseWrapper) -> None:
     Django asks each connection whether it logs; the answer becomes no, with DEBUG too. The logger, and all other
     connections, stay as the site wants them.
     """
-    connection.__class__ = _silent(type(connection))
+    wrapper: Any = type(connection)
+    connection.__class__ = _silent(wrapper)
 
 
 @cache
-def _silent(wrapper: type[BaseDatabaseWrapper]) -> type[BaseDatabaseWrapper]:
+def _silent(wrapper: Any) -> Any:
     return type(wrapper.__name__, (wrapper,), {"__module__": wrapper.__module__, "queries_logged": False})
