@@ -24,7 +24,7 @@ from pytest_django import Settings
 from dlq.errors import ConfigError
 from dlq_db import migrating
 from dlq_db.models import Job, Live
-from dlq_db.triggers import installing, listeners, listening, on_change
+from dlq_db.triggers import Listener, declaring, installing, listeners, listening, on_change
 from dlq_db.triggers.conditions import condition_sql
 from project import tasks
 
@@ -35,6 +35,7 @@ TASKS = {
         "OPTIONS": {"database_alias": USING, "max_payload": 4096},
     }
 }
+of_the_shop: dict[str, Listener] = {}
 PLACED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
@@ -46,11 +47,13 @@ class ToPostgreSQL:
 
 
 @pytest.fixture
-def shop(transactional_db: None, settings: Settings) -> Iterator[ModuleType]:
+def shop(transactional_db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The models of the shop, with tables that are empty, and with triggers."""
     settings.TASKS = TASKS
     settings.DATABASE_ROUTERS = [ToPostgreSQL()]
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "project.shop"]
+    # Its module is imported once, and other tests have no shop.
+    monkeypatch.setattr(declaring, "_listeners", of_the_shop)
     config = apps.get_app_config("shop")
     with connections[USING].schema_editor() as editor:
         for model in config.get_models():
@@ -283,8 +286,23 @@ class TestInstalling:
         assert "the jobs are in the database 'postgres', the rows in 'default'" in found[0].msg
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", USING])
+class TestAListener:
+    def test_of_a_model_that_does_not_exist_is_named(
+        self, shop: ModuleType, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(listening, "listeners", lambda: [replace(listeners()[0], on="shop.Nothing")])
+        [(_, why)] = listening.elsewhere()
+        assert "there is no such model" in why
+        assert list(listening.listeners_in(USING)) == []
+
+
 class TestDeclaring:
     """What is refused at once."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_declared(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(declaring, "_listeners", {})
 
     def test_a_function_that_is_no_task(self) -> None:
         with pytest.raises(TypeError, match="Put @on_change above @task"):

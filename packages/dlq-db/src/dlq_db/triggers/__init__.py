@@ -4,6 +4,6 @@ For PostgreSQL. ``migrate`` installs the triggers, changes those whose task has 
 asks for any more; ``manage.py queue_triggers`` shows them. See ``docs/design/0015-changes-become-jobs.md``.
 """
 
-from dlq_db.triggers.listeners import Listener, listeners, on_change
+from dlq_db.triggers.declaring import Listener, listeners, on_change
 
 __all__ = ["Listener", "listeners", "on_change"]

@@ -17,7 +17,7 @@ from dlq.backend import QueueBackend
 from dlq.errors import ConfigError
 from dlq_db.dialects import statement
 from dlq_db.triggers.conditions import condition_sql
-from dlq_db.triggers.listeners import Listener
+from dlq_db.triggers.declaring import Listener
 
 __all__ = ["FUNCTION", "Trigger", "function_sql", "mark", "name_of", "trigger_for"]
 
