@@ -38,6 +38,7 @@ def test_the_log_has_the_queries_of_tasks_alone(site: Site, arguments: tuple[str
     assert [line for line in log.splitlines() if "alias=" in line and any(sql in line for sql in OURS)] == []
 
 
+@pytest.mark.parametrize("vendor", ["postgresql"])
 def test_the_log_has_all_of_them_where_that_is_wanted(site: Site) -> None:
     site.options["silence_polling"] = False
     log = run_and_idle(site).log

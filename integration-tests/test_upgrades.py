@@ -79,6 +79,7 @@ def migrate(site: Site, state: str) -> None:
     site.manage("migrate", "dlq_db", state).check_returncode()
 
 
+@pytest.mark.parametrize("vendor", ["sqlite"])
 def test_the_release_before_is_what_runs(versions: Versions, code: Path) -> None:
     where = versions.previous_command(
         "shell", "-v0", "-c", "import dlq, dlq_db; print(dlq.__file__, dlq_db.__file__)"
