@@ -143,6 +143,13 @@ class QueueBackend(BaseTaskBackend):
         """``enqueue_all`` for coroutines."""
         return await sync_to_async(self.enqueue_all, thread_sensitive=True)(calls)
 
+    def new_job(self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
+        """What an enqueue would give to the store, for those who get it there by other means.
+
+        Raises EnqueueError.
+        """
+        return self._prepare(task, args, kwargs)[0]
+
     def enqueue_for_runners(
         self,
         task: DjangoTask[..., Any],

@@ -218,7 +218,7 @@ def test_it_is_known_to_its_store_with_its_workers_while_it_lives(make: Make, st
         (info,) = runners(store)
     assert (info.id, info.pid) == (runner.info.id, runner.info.pid)
     assert {(worker.queues, worker.slots, worker.kind) for worker in info.workers} == {
-        ("mail", 1, "process"),
+        ("mail", 1, "threads"),
         ("slow", 3, "threads"),
     }
     assert len({worker.id for worker in info.workers}) == 2

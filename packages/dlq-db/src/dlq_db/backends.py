@@ -31,6 +31,7 @@ class DatabaseBackend(QueueBackend):
             options.database_alias,
             listen_notify=options.listen_notify,
             pooling=options.pooling,
+            silence_polling=options.silence_polling,
         )
 
     def make_inspector(self) -> DatabaseInspector:

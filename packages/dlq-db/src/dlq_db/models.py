@@ -1,4 +1,4 @@
-"""The tables. Read them as you like; only the store writes them.
+"""The tables. Read them as you like, see ``docs/reference/models.md``; only the store writes them.
 
 A job is two rows while it lives: a wide one that is written when it is enqueued and once more when it has
 finished, and a narrow one that carries everything that changes in between, and is deleted at the end. So
@@ -10,7 +10,9 @@ that: its checks would halve the rate at which old jobs are deleted. See ``docs/
 
 from __future__ import annotations
 
-from django.db import models
+from typing import Any
+
+from django.db import NotSupportedError, models
 from django.db.models import F, Q
 
 from dlq.states import State
@@ -20,7 +22,27 @@ __all__ = ["Attempt", "Job", "Live", "Note", "Pause", "Runner", "Worker"]
 NAME_LENGTH = 255
 
 
-class Job(models.Model):
+class ReadOnly(models.Model):
+    """A row that other rows must agree with, and that a worker may be at: only the store knows how to change it."""
+
+    class Meta:
+        """No table of its own."""
+
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises NotSupportedError."""
+        raise NotSupportedError(f"A {type(self).__name__} of DLQ is for reading. {REMEDY}")
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Raises NotSupportedError."""
+        raise NotSupportedError(f"A {type(self).__name__} of DLQ cannot be deleted alone. {REMEDY}")
+
+
+REMEDY = "To change jobs use dlq.control, such as retry_jobs and discard_jobs, or manage.py queue_job."
+
+
+class Job(ReadOnly):
     """What was enqueued, and how it ended."""
 
     id = models.UUIDField(primary_key=True)
@@ -74,7 +96,7 @@ class Job(models.Model):
         ]
 
 
-class Live(models.Model):
+class Live(ReadOnly):
     """Where a job that has not finished stands."""
 
     job = models.OneToOneField(
@@ -123,7 +145,7 @@ class Live(models.Model):
         ]
 
 
-class Attempt(models.Model):
+class Attempt(ReadOnly):
     """An attempt that raised, or that was interrupted; or a wait that came to an end."""
 
     job = models.ForeignKey(Job, models.CASCADE, db_constraint=False, related_name="history")

@@ -23,6 +23,8 @@ class DatabaseOptions(BackendOptions):
     pooling: str | None = None
     """``"transaction"`` where a pooler such as PgBouncer gives each transaction another connection; ``"session"``, or
     None, where there is none that does."""
+    silence_polling: bool = True
+    """Whether the SQL of runners themselves, not that of tasks, is kept out of the log of ``django.db.backends``."""
 
     def __post_init__(self) -> None:
         """Check that the database is one of the site's, and one that dlq-db speaks.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db import router
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 
@@ -40,15 +42,24 @@ class TuneTables(Operation):
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
         """Run the statements of this database."""
-        for sql in FORWARDS.get(schema_editor.connection.vendor, []):
-            schema_editor.execute(sql)
+        self._run(FORWARDS, app_label, schema_editor)
 
     def database_backwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
         """Take back what the tables' removal does not."""
-        for sql in BACKWARDS.get(schema_editor.connection.vendor, []):
-            schema_editor.execute(sql)
+        self._run(BACKWARDS, app_label, schema_editor)
+
+    def _run(
+        self,
+        statements: Mapping[str, Sequence[str]],
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+    ) -> None:
+        connection = schema_editor.connection
+        if router.allow_migrate(connection.alias, app_label):
+            for sql in statements.get(connection.vendor, []):
+                schema_editor.execute(sql)
 
     def describe(self) -> str:
         """What ``migrate --plan`` prints."""

@@ -39,6 +39,7 @@ from dlq_db.endings import end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
 from dlq_db.rows import claim_of, whole_record_of
+from dlq_db.silence import silence
 
 __all__ = ["DatabaseStore"]
 
@@ -55,15 +56,14 @@ class DatabaseStore(Store):
         *,
         listen_notify: bool = True,
         pooling: str | None = None,
+        silence_polling: bool = True,
     ) -> None:
-        """The store of the backend ``alias``, on an entry of ``DATABASES``.
-
-        ``listen_notify`` and ``pooling`` are the options of these names.
-        """
+        """The store of the backend ``alias``, on an entry of ``DATABASES``; the others are options of these names."""
         self.alias = alias
         self.database = database
         self._listen_notify = listen_notify
         self._pooled = pooling == "transaction"
+        self._silence_polling = silence_polling
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -304,6 +304,8 @@ class DatabaseStore(Store):
                 return
             own = self.connection.copy()
             own.settings_dict[DEDICATED] = True
+            if self._silence_polling:
+                silence(own)
             self._dialect.dedicate(own)
             self.connection.close()
             connections[self.database] = own

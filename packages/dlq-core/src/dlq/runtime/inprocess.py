@@ -27,7 +27,7 @@ from django.tasks.signals import task_finished
 
 from dlq import conf
 from dlq.backend import queue_backend
-from dlq.conf import Settings, pool_alias
+from dlq.conf import Settings, WorkerPool, pool_alias
 from dlq.discovery import load_all_tasks
 from dlq.hooks import Process, run_hooks
 from dlq.job import Sight, WorkerInfo
@@ -291,7 +291,7 @@ class InProcessRunner:
             pid=self.info.pid,
             queues=pool.selector.text,
             slots=pool.slots,
-            kind=pool.kind,
+            kind=self._kind_of(pool),
             order=seat.order,
         )
         return ThreadedWorker(
@@ -308,6 +308,10 @@ class InProcessRunner:
         with self._arbitrating:
             pages = [page for seat in self._seats if (page := seat.page) is not None]
             self._solitude.turn(pages, time.monotonic())
+
+    def _kind_of(self, pool: WorkerPool) -> str:
+        """One job at a time is a process of its own elsewhere; here it is a thread, unless it has the main one."""
+        return "threads" if pool.kind == "process" and self._main_thread is None else pool.kind
 
     def _seats_of(self, alias: str) -> list[ThreadSeat]:
         return [seat for seat in self._seats if seat.alias == alias]

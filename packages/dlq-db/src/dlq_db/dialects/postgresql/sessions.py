@@ -8,10 +8,12 @@ round trip.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import psycopg
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorDebugWrapper
 
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql.patience import limit_waits
@@ -76,10 +78,10 @@ def _as_arguments() -> str:
 def rows(
     connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any], *, pooled: bool
 ) -> list[tuple[Any, ...]]:
-    """What a verb's statement answers. Past Django's cursor: prepared by the server, and in no debug log."""
+    """What a verb's statement answers. Past Django's cursor, so that the server can prepare it."""
     connection.ensure_connection()
     sql = statement(f"postgresql/{verb}.sql")
-    with connection.wrap_database_errors:
+    with connection.wrap_database_errors, _logged(connection, sql, arguments):
         if pooled:
             return _in_one_message(connection.connection, sql, arguments)
         with psycopg.Cursor(connection.connection) as cursor:
@@ -96,3 +98,12 @@ def _in_one_message(
         while cursor.nextset():
             pass
         return cursor.fetchall()
+
+
+def _logged(
+    connection: BaseDatabaseWrapper, sql: str, arguments: dict[str, Any]
+) -> AbstractContextManager[None]:
+    """As Django's own cursor does, where the connection says that it logs."""
+    if not connection.queries_logged:
+        return nullcontext()
+    return CursorDebugWrapper(None, connection).debug_sql(sql, arguments)
