@@ -20,7 +20,7 @@ from typing import Any
 
 from django.tasks import TaskContext
 
-from dlq import Task, TaskTimeout, task
+from dlq import JobContext, Task, TaskTimeout, task
 
 type AnyTask = Task[..., Any]
 
@@ -44,6 +44,13 @@ def is_open(gate: str) -> bool:
 
 
 # --- Short ones
+
+
+@task(takes_context=True)
+def mark_due_time(context: JobContext[..., Any]) -> None:
+    """Writes down what it was due for: the key of its schedule, and seconds since 1970."""
+    assert context.due_at is not None
+    trace("due", f"{context.schedule}@{context.due_at.timestamp():.0f}")
 
 
 @task

@@ -12,6 +12,7 @@ from bench.held import measure_held
 from bench.idle import measure_idle
 from bench.latency import measure_latency
 from bench.on_redis import measure_redis
+from bench.schedules import measure_schedules
 from bench.sleepers import measure_sleepers
 
 
@@ -44,6 +45,12 @@ def main() -> None:
     idle.add_argument("--sqlite", action="store_true", help="on a file of SQLite")
     latency = measures.add_parser("latency", help="how long a job waits for an idle worker")
     latency.add_argument("--jobs", type=int, default=200)
+    schedules = measures.add_parser(
+        "schedules", help="many schedules: how late they fire, and what that costs"
+    )
+    schedules.add_argument("--count", type=int, default=10_000)
+    schedules.add_argument("--period", type=int, default=100)
+    schedules.add_argument("--seconds", type=float, default=60.0)
     sleepers = measures.add_parser("sleepers", help="coroutines that sleep together in one worker")
     sleepers.add_argument("--jobs", type=int, default=2_000)
     sleepers.add_argument("--concurrency", type=int, default=200)
@@ -66,6 +73,8 @@ def main() -> None:
             measure_idle(options.seconds, sqlite=options.sqlite)
         case "latency":
             measure_latency(options.jobs)
+        case "schedules":
+            measure_schedules(options.count, options.period, options.seconds)
         case "sleepers":
             measure_sleepers(options.jobs, options.concurrency, options.rounds)
 

@@ -13,7 +13,7 @@ import psycopg
 from bench.runners import manage, running
 from bench.servers import fresh_database, fresh_file
 
-__all__ = ["measure_idle"]
+__all__ = ["children_of", "measure_idle", "processor_seconds"]
 
 WARM_UP = 5.0
 STATISTICS_WITHIN = 2.0
@@ -34,12 +34,12 @@ def measure_idle(seconds: float, *, sqlite: bool = False) -> None:
             while not calls.exists() or "look" not in calls.read_text():
                 time.sleep(0.1)
             time.sleep(WARM_UP)
-            tree = [runner.pid, *_children(runner.pid)]
+            tree = [runner.pid, *children_of(runner.pid)]
             asked = _transactions(url)
-            before, busy = len(calls.read_text().split()), sum(map(_processor_seconds, tree))
+            before, busy = len(calls.read_text().split()), sum(map(processor_seconds, tree))
             time.sleep(seconds)
             verbs = Counter(calls.read_text().split()[before:])
-            busy = sum(map(_processor_seconds, tree)) - busy
+            busy = sum(map(processor_seconds, tree)) - busy
             rate = verbs.total() / seconds
             print(f"idle for {seconds:g} s, {len(tree)} processes:")
             print(f"  {100 * busy / seconds:.2f} % of a core, {rate:.2f} store calls a second: {dict(verbs)}")
@@ -64,11 +64,13 @@ def _transactions(url: str) -> int:
         return int(row[0])
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """The processes that it has forked."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
+    """What it has used until now."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 

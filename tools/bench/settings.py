@@ -7,7 +7,7 @@ from bench.servers import database
 
 SECRET_KEY = "for benchmarks only"
 USE_TZ = True
-INSTALLED_APPS = ["dlq", "dlq_db", "bench"]
+INSTALLED_APPS = ["dlq", "dlq_db", "bench", *os.environ.get("DLQ_BENCH_APPS", "").split()]
 OPTIONS = json.loads(os.environ.get("DLQ_BENCH_OPTIONS", "{}"))
 if redis := os.environ.get("DLQ_BENCH_REDIS_URL"):
     backend, options = "dlq_redis.backends.ReliableRedisBackend", {"url": redis, **OPTIONS}

@@ -13,7 +13,7 @@ from django.db import connections
 
 from dlq.job import NewJob, WorkerRef
 from dlq.store import Store
-from dlq.testing.contract import MakeStore, StoreContract
+from dlq.testing.contract import MakeStore, ScheduleContract, StoreContract
 from dlq.testing.contract.builders import register
 from dlq.testing.contract.cancelling import Cancelling
 from dlq.testing.contract.claiming import Claiming
@@ -29,9 +29,11 @@ from dlq.testing.contract.parking import Parking
 from dlq.testing.contract.pausing import Pausing
 from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
+from dlq.testing.contract.scheduling import MakeSchedules
 from dlq.testing.contract.settling import Settling
 from dlq_db.dialects.postgresql import PostgreSQL, Searches
 from dlq_db.inspector import DatabaseInspector
+from dlq_db.schedules import DatabaseSchedules
 from dlq_db.store import DatabaseStore
 
 
@@ -61,6 +63,22 @@ class TestSQLite(OnADatabase, StoreContract):
 
 @pytest.mark.django_db(transaction=True, databases=["postgres"])
 class TestPostgreSQL(OnADatabase, StoreContract):
+    database = "postgres"
+
+
+class OnScheduleTables(OnADatabase, ScheduleContract):
+    @pytest.fixture
+    def make_schedules(self) -> MakeSchedules:
+        return DatabaseSchedules  # type: ignore[return-value]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default"])
+class TestSQLiteSchedules(OnScheduleTables):
+    database = "default"
+
+
+@pytest.mark.django_db(transaction=True, databases=["postgres"])
+class TestPostgreSQLSchedules(OnScheduleTables):
     database = "postgres"
 
 
@@ -131,14 +149,14 @@ class MarkedStore(DatabaseStore):
     """All searches count as slow, so that most begin at marks; these stay at the head, for its clock hardly moves."""
 
     @cached_property
-    def _dialect(self) -> PostgreSQL:
+    def dialect(self) -> PostgreSQL:
         ticks: Callable[[], float] = count(step=1e-9).__next__
         return PostgreSQL(Searches(clock=ticks, many=-1))
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         """Elsewhere a queue that is new to a process is found when that looks from the head again."""
-        self._dialect._waiting.know(job.queue for job in jobs)
-        self._dialect._looking.know(job.queue for job in jobs)
+        self.dialect._waiting.know(job.queue for job in jobs)
+        self.dialect._looking.know(job.queue for job in jobs)
         return super().enqueue(jobs, now=now)
 
 

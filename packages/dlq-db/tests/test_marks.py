@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from uuid import UUID
 
 import pytest
@@ -46,11 +47,10 @@ class TimedStore(DatabaseStore):
     def __init__(self) -> None:
         super().__init__("default", database="postgres")
         self.clock = Clock()
-        self.dialect = PostgreSQL(Searches(clock=self.clock, many=MANY))
 
-    @property
-    def _dialect(self) -> PostgreSQL:  # type: ignore[override]
-        return self.dialect
+    @cached_property
+    def dialect(self) -> PostgreSQL:
+        return PostgreSQL(Searches(clock=self.clock, many=MANY))
 
 
 @pytest.mark.django_db(transaction=True, databases=["postgres"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -14,8 +14,10 @@ from dlq.job import Note, Order, Outcome, WorkerRef
 from dlq.states import State
 from dlq.store import Store
 from dlq.testing.contract.builders import NOON, add, add_many, after, claim, register
+from dlq.testing.contract.scheduling import advance, fire, put, schedule
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql.arguments import outcome_columns
+from dlq_db.schedules import DatabaseSchedules
 from dlq_db.store import DatabaseStore
 
 IN_ONE_STATEMENT: dict[str, Callable[[Store, WorkerRef], object]] = {
@@ -35,8 +37,14 @@ IN_ONE_STATEMENT: dict[str, Callable[[Store, WorkerRef], object]] = {
     "resume": lambda store, worker: store.resume("default"),
     "prune": lambda store, worker: store.prune(State.SUCCEEDED, 60.0, 10),
     "instruct": lambda store, worker: store.instruct("worker-1", Order.QUIET),
+    "advance": lambda store, worker: fire_all(DatabaseSchedules(cast("DatabaseStore", store))),
     "heed": lambda store, worker: store.heed("worker-1", 1),
 }
+
+
+def fire_all(schedules: DatabaseSchedules) -> None:
+    done = schedules.advance([advance(found, fire(10), fire(11)) for found in schedules.listed(10)])
+    assert len(done.jobs) == 4
 
 
 @pytest.fixture
@@ -76,7 +84,8 @@ class TestPostgreSQL:
         add(store, run_after=after(10))
         add(store, expires_after=10)
         claim(store, worker, 1)
-        asked = {"annotate": 2}  # With the question what is held.
+        put(DatabaseSchedules(store), schedule("a"), schedule("b"))
+        asked = {"annotate": 2, "advance": 2}  # With the question what is held, or which schedules there are.
         statements.clear()
         IN_ONE_STATEMENT[verb](store, worker)
         assert len(statements) == asked.get(verb, 1)

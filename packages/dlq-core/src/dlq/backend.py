@@ -24,7 +24,7 @@ from dlq import payload
 from dlq.conf import BackendOptions, Delivery
 from dlq.errors import ConfigError, EnqueueError, StoreError, TaskRefused, UnknownTask
 from dlq.ids import new_job_id
-from dlq.job import NewJob
+from dlq.job import JobRecord, NewJob
 from dlq.middleware import MiddlewareJob, chain
 from dlq.on_commit import SendOnCommit, open_transaction, why_missing
 from dlq.result import TaskResult, imported_task, result_of
@@ -33,7 +33,8 @@ from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
 from dlq.store.instrumented import InstrumentedStore
-from dlq.store.memory import MemoryInspector, MemoryStore
+from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
+from dlq.store.schedules import Schedules
 from dlq.task import Task, overrides_of
 
 __all__ = ["Call", "MemoryBackend", "QueueBackend", "queue_backend"]
@@ -78,6 +79,15 @@ class QueueBackend(BaseTaskBackend):
     def make_inspector(self) -> Inspector:
         """Reads the same store."""
 
+    def make_schedules(self) -> Schedules:
+        """The schedules that fire into the same store.
+
+        Raises ConfigError when its package keeps none.
+        """
+        raise ConfigError(
+            f"The backend {self.alias!r} is a {type(self).__qualname__}, which keeps no schedules."
+        )
+
     # --- The parts ---
 
     @cached_property
@@ -105,6 +115,14 @@ class QueueBackend(BaseTaskBackend):
     def inspector(self) -> Inspector:
         """Lists and counts what is in the store."""
         return self.make_inspector()
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """What fires into the store again and again.
+
+        Raises ConfigError when its package keeps no schedules.
+        """
+        return self.make_schedules()
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """Django's system checks for this alias."""
@@ -179,6 +197,25 @@ class QueueBackend(BaseTaskBackend):
         prepared = self._prepare(task, args, kwargs)
         self._dispatch({open_transaction(self.store.database): [prepared]})
         return prepared[1]
+
+    def prepare(self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
+        """The job that ``enqueue`` would store, for those who store it in other ways.
+
+        Raises EnqueueError.
+        """
+        return self._prepare(task, args, kwargs)[0]
+
+    def announce(self, jobs: Iterable[NewJob], enqueued_at: datetime) -> None:
+        """Tell signals and middleware of jobs that were stored in other ways than by ``enqueue``.
+
+        They hear nothing of jobs whose task cannot be imported here.
+        """
+        for job in jobs:
+            try:
+                result = result_of(_record_of(job, enqueued_at), self.alias)
+            except UnknownTask:
+                continue
+            self._announce([(job, result)], enqueued_at)
 
     def _prepare(
         self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -329,6 +366,32 @@ def _aware(moment: datetime | None) -> datetime | None:
     return timezone.make_aware(moment, timezone.get_default_timezone())
 
 
+def _record_of(job: NewJob, enqueued_at: datetime) -> JobRecord:
+    """A new job, as the store has it."""
+    return JobRecord(
+        id=job.id,
+        state=State.READY,
+        task=job.task,
+        queue=job.queue,
+        payload=job.payload,
+        priority=job.priority,
+        run_after=job.run_after,
+        enqueued_at=enqueued_at,
+        due_at=None,
+        started_at=None,
+        finished_at=None,
+        worker=None,
+        token=0,
+        attempts=0,
+        interruptions=0,
+        max_attempts=job.max_attempts,
+        max_interruptions=job.max_interruptions,
+        overrides=job.overrides,
+        result=None,
+        metadata=job.metadata,
+    )
+
+
 def _declared(task: DjangoTask[..., Any]) -> DjangoTask[..., Any]:
     """The task that workers will find under the same path.
 
@@ -364,3 +427,7 @@ class MemoryBackend(QueueBackend):
     def make_inspector(self) -> MemoryInspector:
         """Reads the same store."""
         return MemoryInspector(self.make_store())
+
+    def make_schedules(self) -> MemorySchedules:
+        """Fires into the same store."""
+        return MemorySchedules(self.make_store())

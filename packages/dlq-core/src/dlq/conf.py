@@ -51,11 +51,13 @@ DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """For how many seconds finished jobs are kept, by state; None is for ever, 0 until the next prune."""
+    """For how many seconds finished jobs and the like are kept; None is for ever, 0 until the next prune."""
 
     succeeded: float | None = DAY
     failed: float | None = None
     cancelled: float | None = DAY
+    fires: float | None = 30 * DAY
+    """What schedules have fired, counted from when they did."""
 
 
 class Delivery(StrEnum):
@@ -138,6 +140,8 @@ class Settings:
     """Dotted path of a callable that is given exceptions of the infrastructure, never those of tasks."""
     callables: Sequence[str] = ()
     """What ``dlq.enqueue`` may call besides tasks: dotted paths; ``pkg.mod.*`` is all that is in a module."""
+    schedules: Mapping[str, Any] = field(default_factory=dict)
+    """Schedules of dlq-cron by key: mappings with ``task``, ``spec`` and the options of ``dlq_cron.schedule``."""
     skip_cron: bool = False
     """Whether no schedule fires in runners here."""
     in_process: bool = False

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from django.tasks import TaskContext
 from dlq import payload
 from dlq.errors import PayloadError
 from dlq.job import LOG_LINES, Note
+from dlq.task import read_origin
 
 __all__ = ["LONGEST_LINE", "JobContext", "Notebook", "current_context", "merge_notes", "use_context"]
 
@@ -47,6 +49,19 @@ class JobContext(_Base[P, R]):  # type: ignore[misc]  # the stubs do not know th
     """Where it is written until the worker passes it on."""
     is_told_to_stop: Callable[[], bool] = field(repr=False, compare=False)
     """See ``should_stop``."""
+    overrides: str | None = field(default=None, repr=False, compare=False)
+    """Options of the job, as it was stored with them."""
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The due time that this job was enqueued for by a schedule; None for other jobs."""
+        due_at = read_origin(self.overrides).get("due_at")
+        return None if due_at is None else datetime.fromisoformat(due_at)
+
+    @property
+    def schedule(self) -> str | None:
+        """The key of the schedule that this job comes from; None for other jobs."""
+        return read_origin(self.overrides).get("schedule")
 
     @property
     def job_id(self) -> str:

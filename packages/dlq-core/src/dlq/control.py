@@ -31,6 +31,7 @@ __all__ = [
     "instruct",
     "job_pages",
     "job_record",
+    "prune_fires",
     "prune_jobs",
     "retry_jobs",
     "running_jobs",
@@ -175,6 +176,27 @@ def prune_jobs(
         raise ValueError(f"A job that is {state.label} has not finished, and cannot be pruned.")
     store, pruned = queue_backend(backend).store, 0
     while count := store.prune(state, older_than, BATCH, task=task):
+        pruned += count
+        if progress:
+            progress(count)
+    return pruned
+
+
+def prune_fires(
+    older_than: float,
+    *,
+    key: str | None = None,
+    backend: str = "default",
+    progress: Advance | None = None,
+) -> int:
+    """Delete records of what schedules fired ``older_than`` seconds ago or earlier; returns how many.
+
+    ``key`` is that of the one schedule that is meant. The schedules themselves stay, and the jobs.
+
+    Raises ConfigError when the backend keeps no schedules.
+    """
+    schedules, pruned = queue_backend(backend).schedules, 0
+    while count := schedules.prune(older_than, BATCH, key=key):
         pruned += count
         if progress:
             progress(count)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dlq.context import JobContext
     from dlq.result import TaskResult
 
-__all__ = ["Task", "overrides_of", "read_overrides", "task"]
+__all__ = ["Task", "overrides_of", "read_origin", "read_overrides", "task", "with_origin"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -313,6 +313,18 @@ def read_overrides(overrides: str | None) -> dict[str, Any]:
     if given.get("backoff") is not None:
         given["backoff"] = backoff_from_json(given["backoff"])
     return given
+
+
+def with_origin(overrides: str | None, schedule: str, due_at: datetime) -> str:
+    """Options of a job, which may have some, with the schedule and the due time that it comes from."""
+    written: dict[str, Any] = json.loads(overrides) if overrides else {}
+    return json.dumps(written | {"schedule": schedule, "due_at": due_at.isoformat()})
+
+
+def read_origin(overrides: str | None) -> dict[str, str]:
+    """What ``with_origin`` wrote, by the names ``schedule`` and ``due_at``; empty for other jobs."""
+    written: dict[str, Any] = json.loads(overrides) if overrides else {}
+    return {name: written[name] for name in ("schedule", "due_at") if name in written}
 
 
 def overrides_of(called: DjangoTask[..., Any], declared: DjangoTask[..., Any]) -> str | None:

@@ -9,7 +9,9 @@ from pytest_django import Settings
 
 from dlq import MemoryBackend, State
 from dlq.job import Claim, Outcome
+from dlq.store.schedules import Advance, Fire, Fired
 from dlq.testing.contract.builders import FAILURE, add, claim_one, register, settle
+from dlq.testing.contract.scheduling import put, schedule
 
 type Run = Callable[..., str]
 
@@ -118,3 +120,51 @@ def test_an_age_that_makes_no_sense_is_refused_and_nothing_is_deleted(
 ) -> None:
     assert refused("queue_prune", f"{option}={age}").startswith(f"{option}: {age!r} is ")
     assert len(memory.store.get(finished.values())) == len(finished)
+
+
+# --- Fires ---
+
+
+@pytest.fixture
+def fired(memory: MemoryBackend) -> None:
+    """Fires of two schedules, one, ten and a hundred days ago."""
+    now = datetime.now(UTC)
+    for key in ("a", "b"):
+        (found,) = put(memory.schedules, schedule(key))
+        for days in (100, 10, 1):
+            at = now - timedelta(days=days, minutes=1)
+            advanced = Advance(
+                key=key,
+                revision=found.revision,
+                due_at=None,
+                look_at=None,
+                fires=[Fire(due_at=at, outcome=Fired.MISSED)],
+            )
+            memory.schedules.advance([advanced], now=at)
+            (found,) = memory.schedules.get([key])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "left"),
+    [
+        (["--fires-older-than", "5d"], "Pruned fires: 4.\n", 2),
+        (["--fires-older-than", "5d", "--schedule", "a"], "Pruned fires: 2.\n", 4),
+        (["--fires-older-than", "5d", "--schedule", "unknown"], "Pruned fires: 0.\n", 6),
+        ([], "Pruned jobs: 0 succeeded, 0 cancelled, 0 failed.\n", 4),
+        (["--older-than", "1s"], "Pruned jobs: 0 succeeded, 0 cancelled.\n", 6),
+        (
+            ["--failed-older-than", "1s", "--fires-older-than", "50d"],
+            "Pruned jobs: 0 failed.\nPruned fires: 2.\n",
+            4,
+        ),
+    ],
+)
+def test_fires_go_by_age_and_schedule_or_by_their_retention(
+    memory: MemoryBackend, fired: None, run: Run, arguments: list[str], says: str, left: int
+) -> None:
+    assert run("queue_prune", *arguments) == says
+    assert len(memory.schedules.history(10)) == left
+
+
+def test_a_schedule_alone_does_not_say_what_is_to_go(memory: MemoryBackend, refused: Run) -> None:
+    assert refused("queue_prune", "--schedule", "a").startswith("--schedule needs --fires-older-than")

@@ -53,7 +53,7 @@ def test_a_runner_is_started_with_what_the_arguments_mean(
     [(settings, options)] = started
     assert settings.kill_after == 1
     assert {pool.selector.text: pool.processes for pool in options.pools} == {"a": 1, "b": 2}
-    assert (options.burst, options.cron) == (True, False)
+    assert (options.burst, options.cron) == (True, True)
 
 
 def test_the_exit_code_is_that_of_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from dlq.runtime.messages import decode, encode
 from dlq.runtime.page import Page
 from dlq.runtime.service import SILENCE, Service
 from dlq.selectors import Selector
+from dlq.services import Service as AddedService
 from dlq.store import MemoryInspector, MemoryStore
 from dlq.testing.contract.builders import add, claim, record, register, runner_info, state_of
 
@@ -377,3 +378,30 @@ def test_a_defect_in_the_upkeep_ends_the_service_so_that_it_is_replaced(
     assert runners(store) == ["runner-1"]
     ours.close()
     theirs.close()
+
+
+class Added(AddedService):
+    name = "added"
+
+    def __init__(self) -> None:
+        self.stepped, self.closed = threading.Event(), threading.Event()
+
+    def step(self) -> float:
+        self.stepped.set()
+        return 0.0
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.mark.parametrize("end", ["stop", "the parent is gone"])
+def test_services_of_apps_step_until_the_end(parent: Callable[..., Parent], end: str) -> None:
+    added = Added()
+    process = parent(added=[added])
+    assert added.stepped.wait(LATE)
+    if end == "stop":
+        process.tell(stop=True)
+    else:
+        process.hang_up()
+    assert process.has_ended
+    assert added.closed.is_set()

@@ -9,6 +9,7 @@ from dlq_db.options import DatabaseOptions
 
 if TYPE_CHECKING:
     from dlq_db.inspector import DatabaseInspector
+    from dlq_db.schedules import DatabaseSchedules
     from dlq_db.store import DatabaseStore
 
 __all__ = ["DatabaseBackend"]
@@ -39,3 +40,9 @@ class DatabaseBackend(QueueBackend):
         from dlq_db.inspector import DatabaseInspector
 
         return DatabaseInspector(self.make_store())
+
+    def make_schedules(self) -> DatabaseSchedules:
+        """Fires into the same tables."""
+        from dlq_db.schedules import DatabaseSchedules
+
+        return DatabaseSchedules(self.make_store())

@@ -17,7 +17,7 @@ from django.db.models import F, Q
 
 from dlq.states import State
 
-__all__ = ["Attempt", "Job", "Live", "Note", "Pause", "Runner", "Worker"]
+__all__ = ["Attempt", "Fire", "Job", "Live", "Note", "Pause", "Runner", "Schedule", "Worker"]
 
 NAME_LENGTH = 255
 
@@ -229,3 +229,63 @@ class Worker(models.Model):
 
         db_table = "dlq_worker"
         constraints = [models.UniqueConstraint(fields=["backend", "name"], name="dlq_worker_name")]
+
+
+class Schedule(models.Model):
+    """What is enqueued again and again."""
+
+    backend = models.CharField(max_length=NAME_LENGTH)
+    key = models.CharField(max_length=NAME_LENGTH)
+    rule = models.TextField(help_text="When it is due, for whoever computes that.")
+    words = models.TextField(help_text="The same, for people.")
+    description = models.TextField()
+    static = models.BooleanField(help_text="Whether a deployment declares it, which alone may change it.")
+    task = models.CharField(max_length=NAME_LENGTH)
+    queue = models.CharField(max_length=NAME_LENGTH)
+    priority = models.SmallIntegerField()
+    payload = models.TextField(help_text="Arguments as JSON text.")
+    overrides = models.TextField(null=True, help_text="Options of the job, as JSON text.")
+    max_attempts = models.SmallIntegerField()
+    max_interruptions = models.SmallIntegerField()
+    expires_after = models.FloatField(null=True, help_text="Seconds.")
+    metadata = models.TextField(null=True, help_text="A JSON object.")
+
+    revision = models.BigIntegerField(help_text="Changes with everything that happens to it.")
+    enabled = models.BooleanField(default=True)
+    orphaned = models.BooleanField(default=False, help_text="Nobody declares it any more.")
+    due_at = models.DateTimeField(null=True)
+    look_at = models.DateTimeField(null=True, help_text="When a scheduler looks at it next.")
+    declared_at = models.DateTimeField()
+    fires = models.BigIntegerField(default=0)
+    last_due_at = models.DateTimeField(null=True)
+    last_job = models.UUIDField(null=True)
+
+    class Meta:
+        """A key is one schedule's own, within a backend; those that are due are found by index."""
+
+        db_table = "dlq_schedule"
+        constraints = [models.UniqueConstraint(fields=["backend", "key"], name="dlq_schedule_key")]
+        indexes = [
+            models.Index(
+                "backend", "look_at", "key", name="dlq_schedule_due", condition=Q(look_at__isnull=False)
+            )
+        ]
+
+
+class Fire(models.Model):
+    """What became of a due time. It outlives its schedule, so that no due time is fired twice."""
+
+    backend = models.CharField(max_length=NAME_LENGTH)
+    key = models.CharField(max_length=NAME_LENGTH)
+    due_at = models.DateTimeField()
+    at = models.DateTimeField(help_text="When that was decided.")
+    outcome = models.CharField(max_length=NAME_LENGTH)
+    job = models.UUIDField(null=True)
+    reason = models.TextField()
+
+    class Meta:
+        """A due time is fired once."""
+
+        db_table = "dlq_fire"
+        constraints = [models.UniqueConstraint(fields=["backend", "key", "due_at"], name="dlq_fire_due")]
+        indexes = [models.Index("backend", "at", name="dlq_fire_at")]

@@ -71,7 +71,8 @@ class DatabaseStore(Store):
         return connections[self.database]
 
     @cached_property
-    def _dialect(self) -> Dialect:
+    def dialect(self) -> Dialect:
+        """How the hot path is said to this database."""
         if self.connection.vendor == "postgresql":
             from dlq_db.dialects.postgresql import PostgreSQL, Searches
 
@@ -84,9 +85,9 @@ class DatabaseStore(Store):
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         with translated(self.connection):
-            at = self._dialect.enqueue(self.connection, self.alias, jobs, now)
+            at = self.dialect.enqueue(self.connection, self.alias, jobs, now)
             if ready := {job.queue for job in jobs if job.run_after is None or job.run_after <= at}:
-                self._tell(ready)
+                self.tell(ready)
             return at
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
@@ -107,11 +108,11 @@ class DatabaseStore(Store):
         now: datetime | None = None,
     ) -> Exchanged:
         with translated(self.connection):
-            return self._dialect.exchange(self.connection, self.alias, worker, outcomes, queues, limit, now)
+            return self.dialect.exchange(self.connection, self.alias, worker, outcomes, queues, limit, now)
 
     def waiting(self, *, now: datetime | None = None) -> list[str]:
         with translated(self.connection):
-            return self._dialect.waiting(self.connection, self.alias, now)
+            return self.dialect.waiting(self.connection, self.alias, now)
 
     def listen(self, timeout: float) -> frozenset[str] | None:
         if self._ear is None:
@@ -121,17 +122,17 @@ class DatabaseStore(Store):
 
     @cached_property
     def _ear(self) -> Ear | None:
-        return self._dialect.ear(self.alias, self.waiting) if self._listen_notify else None
+        return self.dialect.ear(self.alias, self.waiting) if self._listen_notify else None
 
-    def _tell(self, queues: Collection[str] = ()) -> None:
+    def tell(self, queues: Collection[str] = ()) -> None:
         """Tell those who listen that these queues have jobs; without a name, that any may."""
         if self._listen_notify:
-            self._dialect.tell(self.connection, self.alias, queues)
+            self.dialect.tell(self.connection, self.alias, queues)
 
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:
-        with translated(self.connection), self._transaction():
+        with translated(self.connection), self.transaction():
             seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker.id)
             # Waits for an exchange that is still under way, and stops one that comes later: see exchange.sql.
             if not seat.update(incarnation=F("incarnation") + 1):
@@ -146,14 +147,14 @@ class DatabaseStore(Store):
 
     def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
         with translated(self.connection):
-            return self._dialect.annotate(self.connection, self.alias, notes)
+            return self.dialect.annotate(self.connection, self.alias, notes)
 
     def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
         with translated(self.connection):
             blocked = self._live().filter(state=State.BLOCKED, job__task__in=list(tasks))
             unparked = self._live().filter(pk__in=blocked.values("pk"), state=State.BLOCKED)
             if count := unparked.update(state=State.READY):
-                self._tell()
+                self.tell()
             return count
 
     def parked(self) -> list[str]:
@@ -178,7 +179,7 @@ class DatabaseStore(Store):
             )
 
     def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
-        with translated(self.connection), self._transaction():
+        with translated(self.connection), self.transaction():
             runners = Runner.objects.using(self.database).filter(backend=self.alias, name=worker.runner)
             runner = runners.select_for_update().first()
             if runner is None:
@@ -207,11 +208,11 @@ class DatabaseStore(Store):
 
     def beat(self, runner: str, *, now: datetime | None = None) -> dict[str, int]:
         with translated(self.connection):
-            return self._dialect.beat(self.connection, self.alias, runner, now)
+            return self.dialect.beat(self.connection, self.alias, runner, now)
 
     def retire(self, runner: str, beat: int | None = None) -> bool:
         with translated(self.connection):
-            return self._dialect.retire(self.connection, self.alias, runner, beat)
+            return self.dialect.retire(self.connection, self.alias, runner, beat)
 
     def held(self, worker: str, limit: int) -> list[Claim]:
         with translated(self.connection):
@@ -237,7 +238,7 @@ class DatabaseStore(Store):
         with translated(self.connection):
             pauses = Pause.objects.using(self.database).filter(backend=self.alias, queue=queue)
             if was_paused := pauses._raw_delete(self.database) > 0:
-                self._tell([queue])
+                self.tell([queue])
             return was_paused
 
     def cancel(
@@ -249,15 +250,15 @@ class DatabaseStore(Store):
         now: datetime | None = None,
     ) -> Cancelled:
         unique, chosen = list(dict.fromkeys(ids)), CANCELLABLE.intersection(states)
-        with translated(self.connection), self._transaction():
+        with translated(self.connection), self.transaction():
             return controls.cancel(self.connection, self.alias, unique, reason, chosen, now)
 
     def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
         unique = list(dict.fromkeys(ids))
-        with translated(self.connection), self._transaction():
-            places = self._dialect.places(self.connection, len(unique))
+        with translated(self.connection), self.transaction():
+            places = self.dialect.places(self.connection, len(unique))
             if revived := controls.retry(self.connection, self.alias, unique, places):
-                self._tell()
+                self.tell()
             return revived
 
     def instruct(self, worker: str, order: Order) -> int | None:
@@ -277,9 +278,9 @@ class DatabaseStore(Store):
 
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         with translated(self.connection):
-            sight = self._dialect.look(self.connection, self.alias, runner, limit, now)
+            sight = self.dialect.look(self.connection, self.alias, runner, limit, now)
             if sight.promoted and sight.ready:
-                self._tell(sight.ready)
+                self.tell(sight.ready)
             return sight
 
     def prune(
@@ -292,7 +293,7 @@ class DatabaseStore(Store):
         now: datetime | None = None,
     ) -> int:
         with translated(self.connection):
-            return self._dialect.prune(self.connection, self.alias, state, older_than, limit, task, now)
+            return self.dialect.prune(self.connection, self.alias, state, older_than, limit, task, now)
 
     def ping(self) -> None:
         with translated(self.connection):
@@ -306,7 +307,7 @@ class DatabaseStore(Store):
             own.settings_dict[DEDICATED] = True
             if self._silence_polling:
                 silence(own)
-            self._dialect.dedicate(own)
+            self.dialect.dedicate(own)
             self.connection.close()
             connections[self.database] = own
 
@@ -315,8 +316,9 @@ class DatabaseStore(Store):
         if DEDICATED in self.connection.settings_dict:
             del connections[self.database]  # What comes next in this thread, or in a fork, is as before.
 
-    def _transaction(self) -> AbstractContextManager[None]:
-        return self._dialect.transaction(self.connection)
+    def transaction(self) -> AbstractContextManager[None]:
+        """One in which a verb may read and then write, inside the caller's if there is one."""
+        return self.dialect.transaction(self.connection)
 
     def _live(self) -> QuerySet[Live]:
         return Live.objects.using(self.database).filter(backend=self.alias)

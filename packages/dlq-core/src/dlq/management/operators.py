@@ -60,7 +60,7 @@ class OperatorCommand(QueueCommand):
         """Do what the command is for."""
         raise NotImplementedError
 
-    def progress(self, label: str, total: int) -> AbstractContextManager[Advance]:
+    def progress(self, label: str, total: int | None) -> AbstractContextManager[Advance]:
         """Show on standard error how far something has come."""
         return progress(label, total, self.err)
 

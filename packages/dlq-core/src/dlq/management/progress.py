@@ -20,9 +20,12 @@ EVERY = 1.0
 
 @contextmanager
 def progress(
-    label: str, total: int, stream: TextIO, clock: Callable[[], float] = time.monotonic
+    label: str, total: int | None, stream: TextIO, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Advance]:
-    """Show on ``stream``, while the block runs, how much of ``total`` it has told the yielded function of."""
+    """Show on ``stream``, while the block runs, how much of ``total`` it has told the yielded function of.
+
+    None is for a total that is not known.
+    """
     bar = _bar(stream) if stream.isatty() else None
     if bar is None:
         yield _Lines(label, total, stream, clock)
@@ -50,7 +53,7 @@ def _bar(stream: TextIO) -> Progress | None:
 
 
 class _Lines:
-    def __init__(self, label: str, total: int, stream: TextIO, clock: Callable[[], float]) -> None:
+    def __init__(self, label: str, total: int | None, stream: TextIO, clock: Callable[[], float]) -> None:
         self._label, self._total, self._stream, self._clock = label, total, stream, clock
         self._done = 0
         self._due = clock() + EVERY
@@ -59,5 +62,6 @@ class _Lines:
         self._done += count
         if self._clock() >= self._due:
             self._due = self._clock() + EVERY
-            self._stream.write(f"{self._label}: {self._done:,} of {self._total:,}\n")
+            of_all = "" if self._total is None else f" of {self._total:,}"
+            self._stream.write(f"{self._label}: {self._done:,}{of_all}\n")
             self._stream.flush()

@@ -30,6 +30,7 @@ from dlq.runtime.touchfile import touch
 from dlq.runtime.worker import Worker
 from dlq.runtime.workload import Workload
 from dlq.selectors import Selector
+from dlq.services import services_for
 
 __all__ = ["RECYCLED", "StopHooks", "fork", "serve_backends", "work"]
 
@@ -182,6 +183,7 @@ def serve_backends(
         hearing={alias for _, alias in pools},
         burst=burst,
         stopping=lambda: run_hooks("service.stop", process),
+        added=services_for(options),
     ).run()
     run_hooks("service.exit", process)
 

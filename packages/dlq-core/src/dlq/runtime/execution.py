@@ -227,7 +227,10 @@ class Execution:
 
     def _arguments(self) -> list[Any]:
         context: JobContext[..., Any] = JobContext(
-            task_result=self.result, notebook=self.notebook, is_told_to_stop=lambda: self.should_stop
+            task_result=self.result,
+            notebook=self.notebook,
+            is_told_to_stop=lambda: self.should_stop,
+            overrides=self.claim.overrides,
         )
         use_context(context)
         return [context, *self.result.args] if self.task.takes_context else self.result.args

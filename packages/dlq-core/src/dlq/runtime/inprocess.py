@@ -37,12 +37,14 @@ from dlq.runtime.keeper import Keeper
 from dlq.runtime.notify import Supervisor
 from dlq.runtime.options import RunnerOptions, runner_options
 from dlq.runtime.runner import LAST_WORDS, TICK, runner_info
+from dlq.runtime.service_thread import ServiceThread
 from dlq.runtime.signals import HEEDED
 from dlq.runtime.solitude import Solitude
 from dlq.runtime.thread_seat import MainThread, ThreadSeat
 from dlq.runtime.threaded import ThreadedWorker
 from dlq.runtime.titles import set_title
 from dlq.runtime.touchfile import touch
+from dlq.services import services_for
 
 __all__ = ["InProcessRunner", "end_process"]
 
@@ -96,6 +98,8 @@ class InProcessRunner:
             )
             for pool, alias in self.pools
         ]
+        self._added: list[ServiceThread] = []
+        """The services of apps."""
         self._solitude = Solitude()
         self._arbitrating = threading.Lock()
         self._drained: set[str] = set()
@@ -144,6 +148,9 @@ class InProcessRunner:
             seat.start()
         for ear in self._ears:
             ear.start()
+        self._added = [ServiceThread(service) for service in services_for(self._options)]
+        for thread in self._added:
+            thread.start()
 
     def stop(self, timeout: float | None = None) -> None:
         """Claim nothing more, wait for running jobs, hand back those that take too long, and say goodbye.
@@ -242,6 +249,8 @@ class InProcessRunner:
             seat.stop()
         for ear in self._ears:
             ear.close()
+        for thread in self._added:
+            thread.stop()
         self._note_change()
 
     def _end(self) -> None:
@@ -260,6 +269,8 @@ class InProcessRunner:
                 logger.warning("The store did not take everything back in time; other runners will.")
             for ear in self._ears:
                 ear.join()
+            for thread in self._added:
+                thread.join(by - time.monotonic())
             task_finished.disconnect(self._touch)
             run_hooks("service.exit", self._service)
             run_hooks("runner.exit", self._process)

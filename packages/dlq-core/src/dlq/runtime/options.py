@@ -50,12 +50,12 @@ def runner_options(arguments: Mapping[str, Any], settings: Settings) -> RunnerOp
     chosen = chosen_aliases(arguments.get("backend"))
     pools = [] if arguments.get("only_upkeep") else _pools(arguments, settings, chosen)
     machine, of = (1 if arguments.get(name) is None else int(arguments[name]) for name in ("machine", "of"))
-    partial = ("exact_configuration", "only_work", "only_upkeep", "only_queue", "skip_cron")
+    without_cron = ("exact_configuration", "only_work", "only_upkeep", "skip_cron")
     return RunnerOptions(
         pools=deal(pools, machine, of),
         aliases=chosen if arguments.get("only_upkeep") else list(dict.fromkeys(map(pool_alias, pools))),
         upkeep=not arguments.get("only_work"),
-        cron=machine == 1 and not settings.skip_cron and not any(map(arguments.get, partial)),
+        cron=not settings.skip_cron and not any(map(arguments.get, without_cron)),
         in_process=bool(arguments.get("in_process")) or settings.in_process,
         burst=bool(arguments.get("burst")),
         reload=bool(arguments.get("reload")),

@@ -21,7 +21,9 @@ from dlq.runtime.maintenance import Maintenance
 from dlq.runtime.messages import decode, encode
 from dlq.runtime.page import Page
 from dlq.runtime.rescue import DeadWorker
+from dlq.runtime.service_thread import ServiceThread
 from dlq.selectors import Selector
+from dlq.services import Service as AddedService
 
 __all__ = ["SILENCE", "Service"]
 
@@ -29,6 +31,9 @@ logger = get_logger("dlq.service")
 
 SILENCE = 10.0
 """Seconds without a sign of life from the parent after which its runner is not beaten for any more."""
+
+LAST_STEP = 2.0
+"""Seconds that the last step of an added service is waited for when all else has ended."""
 
 
 class Service:
@@ -45,12 +50,14 @@ class Service:
         hearing: Collection[str] = (),
         burst: Mapping[str, Sequence[Selector]] | None = None,
         stopping: Callable[[], object] = lambda: None,
+        added: Sequence[AddedService] = (),
     ) -> None:
         """``channel`` leads to the parent, and ``parent`` is where it shows that it lives.
 
         ``upkeep`` is that of ``Maintenance``. ``hearing`` are the aliases of which the parent wants to hear at once
         when jobs become ready: it has workers there. ``burst`` are the queues, by alias, of which the parent wants to
-        know when no job is left in them. ``stopping`` is called when the parent says stop.
+        know when no job is left in them. ``stopping`` is called when the parent says stop. ``added``
+        are the services of apps.
         """
         self._runner = runner
         self._upkeep = upkeep
@@ -67,6 +74,7 @@ class Service:
         }
         self._defect: BaseException | None = None
         self._ears = [Ear(alias, partial(self._pass_on, alias)) for alias in hearing]
+        self._added = [ServiceThread(service) for service in added]
 
     def run(self) -> None:
         """Serve until the end, then leave the stores in order.
@@ -81,6 +89,8 @@ class Service:
             thread.start()
         for ear in self._ears:
             ear.start()
+        for service in self._added:
+            service.start()
         for message in self._messages():
             if message.pop("stop", False):
                 self._orderly = True
@@ -90,10 +100,14 @@ class Service:
         self._stopping.set()
         for ear in self._ears:
             ear.close()
+        for service in self._added:
+            service.stop()
         for graves in self._graves.values():
             graves.put(None)
         for thread in threads:
             thread.join()
+        for service in self._added:
+            service.join(LAST_STEP)
         if self._defect is not None:
             raise self._defect
 

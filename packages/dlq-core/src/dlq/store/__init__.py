@@ -3,14 +3,17 @@
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector, JobFilter, QueueCounts
 from dlq.store.instrumented import InstrumentedStore
-from dlq.store.memory import MemoryInspector, MemoryStore
+from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
+from dlq.store.schedules import Schedules
 
 __all__ = [
     "Inspector",
     "InstrumentedStore",
     "JobFilter",
     "MemoryInspector",
+    "MemorySchedules",
     "MemoryStore",
     "QueueCounts",
+    "Schedules",
     "Store",
 ]

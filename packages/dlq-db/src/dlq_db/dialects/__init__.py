@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 from dlq.states import State
+from dlq.store.schedules import Advance, Advanced
 
 __all__ = ["Dialect", "Ear", "statement"]
 
@@ -90,6 +91,14 @@ class Dialect(Protocol):
         now: datetime | None,
     ) -> int:
         """See ``Store.prune``."""
+
+    def clock(self, connection: BaseDatabaseWrapper) -> datetime:
+        """The time."""
+
+    def advance(
+        self, connection: BaseDatabaseWrapper, backend: str, advances: Sequence[Advance], now: datetime | None
+    ) -> Advanced:
+        """See ``Schedules.advance``."""
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """Tune a connection that is not opened yet, and that only the runtime uses."""

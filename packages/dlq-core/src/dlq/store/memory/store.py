@@ -29,6 +29,7 @@ from dlq.job import (
 from dlq.states import WAITING, State
 from dlq.store.base import CANCELLABLE, Store
 from dlq.store.memory.jobs import StoredJob, claim_of, oldest, record_of
+from dlq.store.schedules import FireRecord, ScheduleRecord
 
 __all__ = ["MemoryStore", "clock"]
 
@@ -46,11 +47,13 @@ class MemoryStore(Store):
     def __init__(self, alias: str = "default") -> None:
         """Start empty, as the store of the backend with this alias."""
         self.alias = alias
-        self.lock = threading.Lock()
-        """Held while anything here is read or written; the inspector takes it too."""
+        self.lock = threading.RLock()
+        """Held while anything here is read or written; the inspector and the schedules take it too."""
         self.jobs: dict[UUID, StoredJob] = {}
         self.runners: dict[str, _Runner] = {}
         self.workers: dict[str, WorkerInfo] = {}
+        self.schedules: dict[str, ScheduleRecord] = {}
+        self.fires: dict[tuple[str, datetime], FireRecord] = {}
         self._pauses: dict[str, datetime | None] = {}
         self._word = threading.Condition(self.lock)
         self._said: dict[str, int] = {}

@@ -14,6 +14,7 @@ import pytest
 pytest.register_assert_rewrite(*[f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__)])
 
 from dlq.testing.contract.builders import MakeStore  # noqa: E402
+from dlq.testing.contract.scheduling import ScheduleContract  # noqa: E402
 from dlq.testing.contract.suite import StoreContract  # noqa: E402
 
-__all__ = ["MakeStore", "StoreContract"]
+__all__ = ["MakeStore", "ScheduleContract", "StoreContract"]

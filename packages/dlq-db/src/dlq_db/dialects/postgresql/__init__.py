@@ -14,9 +14,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 from dlq.states import State
+from dlq.store.schedules import Advance, Advanced
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql import sessions
-from dlq_db.dialects.postgresql.arguments import first_of_each, note_columns, outcome_columns
+from dlq_db.dialects.postgresql.arguments import (
+    advance_columns,
+    first_of_each,
+    job_columns,
+    note_columns,
+    outcome_columns,
+)
 from dlq_db.dialects.postgresql.claiming import Claiming
 from dlq_db.dialects.postgresql.listening import Listener
 from dlq_db.dialects.postgresql.looking import Looking, Served
@@ -60,21 +67,7 @@ class PostgreSQL:
         with connection.cursor() as cursor:
             cursor.execute(
                 statement("postgresql/enqueue.sql"),
-                {
-                    "backend": backend,
-                    "now": now,
-                    "ids": [job.id for job in jobs],
-                    "tasks": [job.task for job in jobs],
-                    "queues": [job.queue for job in jobs],
-                    "priorities": [job.priority for job in jobs],
-                    "payloads": [job.payload for job in jobs],
-                    "run_afters": [job.run_after for job in jobs],
-                    "max_attempts": [job.max_attempts for job in jobs],
-                    "max_interruptions": [job.max_interruptions for job in jobs],
-                    "overrides": [job.overrides for job in jobs],
-                    "expires_afters": [job.expires_after for job in jobs],
-                    "metadata": [job.metadata for job in jobs],
-                },
+                {"backend": backend, "now": now, **job_columns(jobs)},
             )
             enqueued_at: datetime = cursor.fetchone()[0]
         return enqueued_at
@@ -161,6 +154,21 @@ class PostgreSQL:
     def ear(self, backend: str, waiting: Callable[[], Iterable[str]]) -> Listener | None:
         """LISTEN, which belongs to a connection to the server: a pooler would lose it."""
         return None if self._pooled else Listener(backend, waiting)
+
+    def clock(self, connection: BaseDatabaseWrapper) -> datetime:
+        """That of the server."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement_timestamp()")
+            now: datetime = cursor.fetchone()[0]
+        return now
+
+    def advance(
+        self, connection: BaseDatabaseWrapper, backend: str, advances: Sequence[Advance], now: datetime | None
+    ) -> Advanced:
+        """One statement."""
+        arguments = {"backend": backend, "now": now, **advance_columns(advances)}
+        ((at, keys, jobs),) = self._rows(connection, "advance", arguments)
+        return Advanced(at=at, keys=keys, jobs=jobs)
 
     def _rows(
         self, connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any]

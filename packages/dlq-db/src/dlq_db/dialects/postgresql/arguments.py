@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from dlq.job import Note, Outcome
+from dlq.job import NewJob, Note, Outcome
+from dlq.store.schedules import Advance
+from dlq_db.firing import progress_of
 from dlq_db.logs import appended, text_of
 
-__all__ = ["first_of_each", "note_columns", "outcome_columns"]
+__all__ = ["advance_columns", "first_of_each", "job_columns", "note_columns", "outcome_columns"]
 
 
 def first_of_each[T](items: Iterable[T], key: Callable[[T], object]) -> list[T]:
@@ -18,6 +20,44 @@ def first_of_each[T](items: Iterable[T], key: Callable[[T], object]) -> list[T]:
     for item in items:
         seen.setdefault(key(item), item)
     return list(seen.values())
+
+
+def job_columns(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
+    """For enqueue.sql, and the same part of advance.sql."""
+    return {
+        "ids": [job.id for job in jobs],
+        "tasks": [job.task for job in jobs],
+        "queues": [job.queue for job in jobs],
+        "priorities": [job.priority for job in jobs],
+        "payloads": [job.payload for job in jobs],
+        "run_afters": [job.run_after for job in jobs],
+        "max_attempts": [job.max_attempts for job in jobs],
+        "max_interruptions": [job.max_interruptions for job in jobs],
+        "overrides": [job.overrides for job in jobs],
+        "expires_afters": [job.expires_after for job in jobs],
+        "metadata": [job.metadata for job in jobs],
+    }
+
+
+def advance_columns(advances: Sequence[Advance]) -> dict[str, list[Any]]:
+    """For advance.sql."""
+    progress = [progress_of(advance) for advance in advances]
+    fires = [(advance.key, fire) for advance in advances for fire in advance.fires]
+    return {
+        "keys": [advance.key for advance in advances],
+        "revisions": [advance.revision for advance in advances],
+        "due_ats": [advance.due_at for advance in advances],
+        "look_ats": [advance.look_at for advance in advances],
+        "counts": [each["fires"] for each in progress],
+        "last_due_ats": [each["last_due_at"] for each in progress],
+        "last_jobs": [each["last_job"] for each in progress],
+        "fire_keys": [key for key, _ in fires],
+        "fire_due_ats": [fire.due_at for _, fire in fires],
+        "outcomes": [fire.outcome.value for _, fire in fires],
+        "fire_jobs": [fire.job_id for _, fire in fires],
+        "fire_reasons": [fire.reason for _, fire in fires],
+        **job_columns([fire.job for _, fire in fires if fire.job is not None]),
+    }
 
 
 def outcome_columns(outcomes: Iterable[Outcome]) -> dict[str, list[Any]]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 from dlq.states import State
+from dlq.store.schedules import Advance, Advanced
 from dlq_db.dialects.sqlite.annotating import annotate
 from dlq_db.dialects.sqlite.claiming import claim
 from dlq_db.dialects.sqlite.enqueueing import enqueue
@@ -22,6 +23,7 @@ from dlq_db.dialects.sqlite.looking import look
 from dlq_db.dialects.sqlite.settling import settle
 from dlq_db.dialects.sqlite.watching import Watcher
 from dlq_db.dialects.sqlite.writing import immediate, reserve
+from dlq_db.firing import advance
 from dlq_db.models import Runner, Worker
 from dlq_db.pruning import is_anything_over, prune
 from dlq_db.queues import waiting_queues
@@ -122,6 +124,20 @@ class SQLite:
             return 0
         with immediate(connection):
             return prune(connection, backend, state, older_than, limit, task, now)
+
+    def clock(self, connection: BaseDatabaseWrapper) -> datetime:
+        """That of the machine."""
+        return timezone.now()
+
+    def advance(
+        self, connection: BaseDatabaseWrapper, backend: str, advances: Sequence[Advance], now: datetime | None
+    ) -> Advanced:
+        """One transaction."""
+        now = now or timezone.now()
+        with immediate(connection):
+            done, jobs = advance(connection, backend, advances, now)
+            enqueue(connection, backend, jobs, now)
+        return done
 
     def dedicate(self, connection: BaseDatabaseWrapper) -> None:
         """Wait longer for the writer's turn than Django does, and let readers go on beside it."""

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+from pytest_django import Settings
+
+from dlq import MemoryBackend, queue_backend
+from dlq_cron import discovery
+
+
+@pytest.fixture
+def memory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
+    """The default backend, in memory and empty."""
+    monkeypatch.setattr(MemoryBackend, "stores", {})
+    settings.TASKS = {"default": {"BACKEND": "dlq.MemoryBackend"}}
+    backend = queue_backend()
+    assert isinstance(backend, MemoryBackend)
+    return backend
+
+
+@pytest.fixture(autouse=True)
+def nothing_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No decorator of another test counts."""
+    monkeypatch.setattr(discovery, "_declared", [])
