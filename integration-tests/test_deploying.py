@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import CommandError
+from django.db import connections
 
 from dlq.conf import Settings
 from dlq.runtime.runner import LAST_WORDS
@@ -49,7 +50,8 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "line"), list(commands()))
-def test_the_commands_and_options_exist(page: str, line: str) -> None:
+def test_the_commands_and_options_exist(page: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections.settings, "queue", connections.settings["default"])  # Of a page's example.
     name, *arguments = shlex.split(line, comments=True)
     command = load_command_class(get_commands()[name], name)
     try:
