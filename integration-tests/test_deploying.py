@@ -51,7 +51,9 @@ def commands() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "line"), list(commands()))
 def test_the_commands_and_options_exist(page: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(connections.settings, "queue", connections.settings["default"])  # Of a page's example.
+    monkeypatch.setitem(
+        connections.settings, "queue", connections.settings["default"]
+    )  # Of a page's example.
     name, *arguments = shlex.split(line, comments=True)
     command = load_command_class(get_commands()[name], name)
     try:

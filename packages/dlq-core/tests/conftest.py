@@ -14,6 +14,7 @@ from dlq import MemoryBackend, StoreNotReady, StoreRefused, StoreUnavailable, Ta
 from dlq.backend import _memory_stores
 from dlq.job import NewJob
 from dlq.store import MemoryStore
+from leftovers import django_db_setup  # noqa: F401  # pytest finds it here
 
 # A machine that is busy is slow, not wrong.
 hypothesis.settings.register_profile("without deadlines", deadline=None)

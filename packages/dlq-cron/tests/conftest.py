@@ -5,6 +5,7 @@ from pytest_django import Settings
 
 from dlq import MemoryBackend, queue_backend
 from dlq_cron import discovery
+from leftovers import django_db_setup  # noqa: F401  # pytest finds it here
 
 
 @pytest.fixture

@@ -56,8 +56,12 @@ class TimedStore(DatabaseStore):
 @pytest.mark.django_db(transaction=True, databases=["postgres"])
 class TestBesideATransactionThatIsHeldOpen:
     @pytest.fixture
-    def store(self) -> TimedStore:
-        return TimedStore()
+    def store(self) -> Iterator[TimedStore]:
+        """With the plans of runners: what is not read by index is not counted."""
+        store = TimedStore()
+        store.dedicate()
+        yield store
+        store.close()
 
     @pytest.fixture
     def worker(self, store: TimedStore) -> WorkerRef:

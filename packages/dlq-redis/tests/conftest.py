@@ -9,6 +9,7 @@ import pytest
 
 from dlq_redis import connection
 from dlq_redis.connection import Server
+from leftovers import django_db_setup  # noqa: F401  # pytest finds it here
 from topologies import Nodes
 
 

@@ -26,7 +26,7 @@ from dlq.runtime.inprocess import InProcessRunner
 from dlq.runtime.options import RunnerOptions
 from dlq.runtime.threaded import _UnguardedPage
 from dlq.selectors import Selector
-from dlq.store import MemoryInspector
+from dlq.store import MemoryInspector, MemoryStore
 from dlq.testing.contract.builders import add, record, register, state_of
 
 LATE = 30.0
@@ -344,9 +344,10 @@ def test_a_store_that_does_not_come_back_cannot_keep_it(
     assert began.acquire(timeout=LATE)
     store.is_away = True
     runner.stop(0.0)
-    store.is_away = False
     assert "The store did not take everything back in time" in caplog.text
-    assert state_of(store, id) is State.RUNNING
+    # Past the fault: once the store is back, what is left of the runner may yet hand the job back.
+    assert MemoryStore.get(store, [id])[0].state is State.RUNNING
+    store.is_away = False
 
 
 def test_what_a_store_refuses_to_take_back_is_offered_again(make: Make, store: Any) -> None:
