@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 import pytest
@@ -36,3 +37,14 @@ class TestSQLite(DatabaseContract):
 @pytest.mark.django_db(transaction=True, databases=["postgres"])
 class TestPostgreSQL(DatabaseContract):
     database = "postgres"
+
+
+@pytest.mark.django_db(transaction=True, databases=["mariadb"])
+class TestMariaDB(DatabaseContract):
+    database = "mariadb"
+
+
+@pytest.mark.skipif("DLQ_TEST_MYSQL_URL" not in os.environ, reason="DLQ_TEST_MYSQL_URL names no server")
+@pytest.mark.django_db(transaction=True, databases=["mysql"])
+class TestMySQL(DatabaseContract):
+    database = "mysql"

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import DataError, Error, InterfaceError, OperationalError, ProgrammingError
+from django.db import (
+    DataError,
+    Error,
+    InterfaceError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.errors import StoreError, StoreNotReady, StoreRefused, StoreUnavailable
+from dlq_db.contention import Contended
+from dlq_db.dialects.mysql import errors as mysql
 
 __all__ = ["translated"]
 
@@ -26,7 +35,7 @@ def translated(connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
     except Error as error:
         failure = _translate(connection, error)
-        if isinstance(failure, StoreUnavailable) and not connection.in_atomic_block:
+        if _may_be_broken(failure) and not connection.in_atomic_block:
             connection.close()
         raise failure from error
     except (UnicodeError, OverflowError) as error:
@@ -37,6 +46,11 @@ def translated(connection: BaseDatabaseWrapper) -> Iterator[None]:
 def _translate(connection: BaseDatabaseWrapper, error: Exception) -> StoreError:
     where = f"the database {connection.alias!r}"
     text = str(error).strip().partition("\n")[0]
+    if known := mysql.meaning(error):
+        kind, what = known
+        return kind(f"{where} {what.format(text=text, alias=connection.alias)}")
+    if isinstance(error, NotSupportedError):
+        return StoreNotReady(f"{where} is not one that dlq-db can use: {text}")
     if _misses_tables(error):
         return StoreNotReady(
             f"{where} lacks the tables of DLQ ({text}). Run: manage.py migrate --database {connection.alias}"
@@ -46,6 +60,10 @@ def _translate(connection: BaseDatabaseWrapper, error: Exception) -> StoreError:
     if isinstance(error, DataError):
         return StoreRefused(f"{where} refused the data: {text}")
     return StoreError(f"{where} failed: {text}")
+
+
+def _may_be_broken(failure: StoreError) -> bool:
+    return isinstance(failure, StoreUnavailable) and not isinstance(failure, Contended)
 
 
 def _misses_tables(error: Exception) -> bool:

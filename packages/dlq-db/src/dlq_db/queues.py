@@ -8,7 +8,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 
 from dlq_db.clock import moment
-from dlq_db.dialects import statement
+from dlq_db.dialects import statement_for
 from dlq_db.models import Pause
 
 __all__ = ["paused_queues", "ready_queues"]
@@ -17,7 +17,7 @@ __all__ = ["paused_queues", "ready_queues"]
 def ready_queues(connection: BaseDatabaseWrapper, backend: str) -> list[str]:
     """The queues that have a ready job, paused or not."""
     with connection.cursor() as cursor:
-        cursor.execute(statement("waiting.sql"), [backend, backend])
+        cursor.execute(statement_for(connection, "waiting.sql"), [backend, backend])
         return [queue for (queue,) in cursor.fetchall()]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 
+from dlq_db.dialects.mysql import tables
+
 __all__ = ["TuneTables"]
 
 FORWARDS = {
@@ -40,6 +42,8 @@ class TuneTables(Operation):
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
         """Run the statements of this database."""
+        if schema_editor.connection.vendor == "mysql":
+            tables.tune(schema_editor)
         for sql in FORWARDS.get(schema_editor.connection.vendor, []):
             schema_editor.execute(sql)
 
@@ -47,6 +51,8 @@ class TuneTables(Operation):
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
         """Take back what the tables' removal does not."""
+        if schema_editor.connection.vendor == "mysql":
+            tables.untune(schema_editor)
         for sql in BACKWARDS.get(schema_editor.connection.vendor, []):
             schema_editor.execute(sql)
 

@@ -34,7 +34,8 @@ from dlq.store.base import CANCELLABLE
 from dlq_db import controls
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
-from dlq_db.dialects import Dialect, statement
+from dlq_db.contention import repeated
+from dlq_db.dialects import Dialect
 from dlq_db.endings import delete, end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
@@ -65,12 +66,17 @@ class DatabaseStore(Store):
             from dlq_db.dialects.postgresql import PostgreSQL
 
             return PostgreSQL()
+        if self.connection.vendor == "mysql":
+            from dlq_db.dialects.mysql import MySQL
+
+            return MySQL()
         from dlq_db.dialects.sqlite import SQLite
 
         return SQLite()
 
     # --- Clients ---
 
+    @repeated
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         with translated(self.connection):
             return self._dialect.enqueue(self.connection, self.alias, jobs, now)
@@ -83,6 +89,7 @@ class DatabaseStore(Store):
 
     # --- Workers ---
 
+    @repeated
     def exchange(
         self,
         worker: WorkerRef,
@@ -100,6 +107,7 @@ class DatabaseStore(Store):
             paused = paused_queues(self.connection, self.alias, now)
             return sorted(set(ready_queues(self.connection, self.alias)).difference(paused))
 
+    @repeated
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:
@@ -116,10 +124,12 @@ class DatabaseStore(Store):
                 self._live().filter(pk__in=chunk).update(state=State.READY)
             return WorkerRef(worker.id, seat.get().incarnation)
 
+    @repeated
     def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
         with translated(self.connection):
             return self._dialect.annotate(self.connection, self.alias, notes)
 
+    @repeated
     def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
         with translated(self.connection):
             blocked = self._live().filter(state=State.BLOCKED, job__task__in=list(tasks))
@@ -136,6 +146,7 @@ class DatabaseStore(Store):
 
     # --- Liveness ---
 
+    @repeated
     def register_runner(self, runner: RunnerInfo, *, now: datetime | None = None) -> None:
         with translated(self.connection):
             Runner.objects.using(self.database).update_or_create(
@@ -150,6 +161,7 @@ class DatabaseStore(Store):
                 },
             )
 
+    @repeated
     def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
         with translated(self.connection), self._transaction():
             runners = Runner.objects.using(self.database).filter(backend=self.alias, name=worker.runner)
@@ -174,14 +186,17 @@ class DatabaseStore(Store):
             )
             return WorkerRef(worker.id, worker.incarnation)
 
+    @repeated
     def unregister_worker(self, worker: str) -> None:
         with translated(self.connection):
             Worker.objects.using(self.database).filter(backend=self.alias, name=worker).delete()
 
+    @repeated
     def beat(self, runner: str, *, now: datetime | None = None) -> dict[str, int]:
         with translated(self.connection):
             return self._dialect.beat(self.connection, self.alias, runner, now)
 
+    @repeated
     def retire(self, runner: str, beat: int | None = None) -> bool:
         with translated(self.connection):
             return self._dialect.retire(self.connection, self.alias, runner, beat)
@@ -197,20 +212,23 @@ class DatabaseStore(Store):
 
     # --- Controls ---
 
+    @repeated
     def pause(self, queue: str, until: datetime | None = None, *, now: datetime | None = None) -> None:
         with translated(self.connection):
             Pause.objects.using(self.database).bulk_create(
                 [Pause(backend=self.alias, queue=queue, until=until)],
                 update_conflicts=True,
-                unique_fields=["backend", "queue"],
+                unique_fields=["backend", "queue"] if self._names_conflicts else None,
                 update_fields=["until"],
             )
 
+    @repeated
     def resume(self, queue: str) -> bool:
         with translated(self.connection):
             pauses = Pause.objects.using(self.database).filter(backend=self.alias, queue=queue)
             return pauses._raw_delete(self.database) > 0
 
+    @repeated
     def cancel(
         self,
         ids: Collection[UUID],
@@ -223,20 +241,23 @@ class DatabaseStore(Store):
         with translated(self.connection), self._transaction():
             return controls.cancel(self.connection, self.alias, unique, reason, chosen, now)
 
+    @repeated
     def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
         unique = list(dict.fromkeys(ids))
         with translated(self.connection), self._transaction():
             places = self._dialect.places(self.connection, len(unique))
             return controls.retry(self.connection, self.alias, unique, places)
 
+    @repeated
     def instruct(self, worker: str, order: Order) -> int | None:
-        with translated(self.connection), self.connection.cursor() as cursor:
-            cursor.execute(
-                statement("instruct.sql"), [None if order is Order.PING else order, self.alias, worker]
-            )
-            row: tuple[int] | None = cursor.fetchone()
-            return None if row is None else row[0]
+        told = {} if order is Order.PING else {"order": order}
+        with translated(self.connection), self._transaction():
+            seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker)
+            if not seat.update(instructed=F("instructed") + 1, **told):
+                return None
+            return seat.get().instructed
 
+    @repeated
     def heed(self, worker: str, number: int) -> None:
         with translated(self.connection):
             seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker)
@@ -244,10 +265,12 @@ class DatabaseStore(Store):
 
     # --- Upkeep ---
 
+    @repeated
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         with translated(self.connection):
             return self._dialect.look(self.connection, self.alias, runner, limit, now)
 
+    @repeated
     def prune(
         self,
         state: State,
@@ -290,6 +313,10 @@ class DatabaseStore(Store):
 
     def _transaction(self) -> AbstractContextManager[None]:
         return self._dialect.transaction(self.connection)
+
+    @property
+    def _names_conflicts(self) -> bool:
+        return self.connection.features.supports_update_conflicts_with_target
 
     def _live(self) -> QuerySet[Live]:
         return Live.objects.using(self.database).filter(backend=self.alias)

@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 
-__all__ = ["Dialect", "statement"]
+__all__ = ["Dialect", "statement", "statement_for"]
 
 
 class Dialect(Protocol):
@@ -23,8 +23,8 @@ class Dialect(Protocol):
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """One in which a verb may read and then write, inside the caller's if there is one."""
 
-    def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int]:
-        """So many new values of ``seq``, rising."""
+    def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int | None]:
+        """So many new values of ``seq``, rising; None where an insert makes them."""
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
@@ -68,3 +68,8 @@ def statement(path: str) -> str:
     """The text of an SQL file, by its path below this package, without its comments."""
     text = resources.files(__package__).joinpath(path).read_text()
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
+
+
+def statement_for(connection: BaseDatabaseWrapper, name: str) -> str:
+    """The text of an SQL file that is the same on all databases but MySQL."""
+    return statement(f"mysql/{name}" if connection.vendor == "mysql" else name)
