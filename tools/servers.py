@@ -220,7 +220,9 @@ def start_mariadb(folder: Path, durable: bool) -> Iterator[str]:
             [install, "--no-defaults", *common, *fast], capture_output=True, check=False, cwd="/"
         )
         if made.returncode:
-            raise SystemExit(f"servers: mariadb-install-db failed:\n{made.stderr.decode(errors='replace')[-2000:]}")
+            raise SystemExit(
+                f"servers: mariadb-install-db failed:\n{made.stderr.decode(errors='replace')[-2000:]}"
+            )
         settings = {
             "bind-address": "127.0.0.1",
             "port": port,
@@ -230,7 +232,11 @@ def start_mariadb(folder: Path, durable: bool) -> Iterator[str]:
             "max-connections": 200,
         }
         if not durable:
-            settings |= {"innodb-flush-log-at-trx-commit": 0, "innodb-flush-method": "nosync", "skip-log-bin": 1}
+            settings |= {
+                "innodb-flush-log-at-trx-commit": 0,
+                "innodb-flush-method": "nosync",
+                "skip-log-bin": 1,
+            }
         command = [str(folder / "mariadbd"), "--no-defaults", *common]
         command += [f"--{key}={value}" for key, value in settings.items()]
         with process(command, log, lambda: b"ready for connections" in log.read_bytes(), signal.SIGTERM):

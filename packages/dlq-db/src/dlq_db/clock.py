@@ -19,7 +19,7 @@ class ServerTime(Now):
 
     def as_mysql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, list[str | int]]:
+    ) -> tuple[str, tuple[str | int, ...]]:
         """With microseconds, as the columns have them."""
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
 

@@ -34,7 +34,7 @@ def repeated[S: _HasConnection, **P, R](
     """Repeat a verb that was Contended, a few times; in a transaction of the caller's only the caller can."""
 
     @wraps(verb)
-    def patiently(store: S, *args: P.args, **kwargs: P.kwargs) -> R:
+    def patiently(store: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         began = time.monotonic()
         for number in range(TRIES - 1):
             try:

@@ -105,7 +105,7 @@ def _live(backend: str, job: Job, place: int | None) -> Live:
         queue=job.queue,
         priority=job.priority,
         state=State.READY,
-        seq=place,
+        seq=place,  # type: ignore[misc]  # MySQL's column counts by itself.
         token=token,
         settled=token if job.settled is None else job.settled,
         settled_by=job.settled_by or job.worker,

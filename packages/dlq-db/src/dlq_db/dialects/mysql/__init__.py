@@ -62,7 +62,9 @@ class MySQL:
                 cursor.execute(statement("mysql/seat.sql"), [backend, worker.id])
                 *said, incarnation = cursor.fetchone()
             server = Circumstances.of(tuple(said), now)
-            stale, already = settle(connection, backend, worker.id, outcomes, server) if outcomes else ([], [])
+            stale, already = (
+                settle(connection, backend, worker.id, outcomes, server) if outcomes else ([], [])
+            )
             registered = incarnation == worker.incarnation
             claims = claim(connection, backend, worker.id, queues, limit, server.now) if registered else []
         return Exchanged(claims=claims, stale=stale, already=already, registered=registered)

@@ -53,9 +53,7 @@ def look(
 def _see(connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None) -> Seen:
     seen: Seen = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(
-            statement("mysql/look.sql"), {"backend": backend, "runner": runner, "now": utc(now)}
-        )
+        cursor.execute(statement("mysql/look.sql"), {"backend": backend, "runner": runner, "now": utc(now)})
         for kind, *row in cursor.fetchall():
             seen[kind].append(tuple(row))
     return seen

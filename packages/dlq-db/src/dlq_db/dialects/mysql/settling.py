@@ -59,7 +59,14 @@ def _finish(connection: BaseDatabaseWrapper, ended: Sequence[Settled]) -> None:
 def _ended(connection: BaseDatabaseWrapper, done: Settled) -> tuple[Any, ...]:
     live = done.live
     return (
-        *(key(connection, live.pk), int(live.state), done.outcome.result, done.reason, live.worker, live.token),
+        *(
+            key(connection, live.pk),
+            int(live.state),
+            done.outcome.result,
+            done.reason,
+            live.worker,
+            live.token,
+        ),
         *(done.settled_by, live.attempts, live.interruptions),
         *(utc(done.started_at), utc(done.now), utc(done.keep_until)),
     )

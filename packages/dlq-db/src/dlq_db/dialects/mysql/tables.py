@@ -55,7 +55,7 @@ def tune(schema_editor: BaseDatabaseSchemaEditor) -> None:
     check_version(connection)
     # With a collation that ignores no trailing spaces either.
     bytewise = "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"  # type: ignore[attr-defined]
-    with connection.constraint_checks_disabled():  # type: ignore[attr-defined]
+    with connection.constraint_checks_disabled():
         for table in TABLES:
             schema_editor.execute(f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE {bytewise}")
     for drop in _drops(connection):
