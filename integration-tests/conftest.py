@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from databases import Databases, PostgreSQLServer, SQLiteFiles
+from databases import Databases, MariaDBServer, PostgreSQLServer, SQLiteFiles
 from proxy import Proxy
 from sites import Site
 
@@ -21,6 +21,7 @@ def databases(
     made: dict[str, Databases] = {
         "sqlite": SQLiteFiles(tmp_path_factory.mktemp("sqlite")),
         "postgresql": PostgreSQLServer(),
+        "mariadb": MariaDBServer(),
     }
     yield made
     for each in made.values():

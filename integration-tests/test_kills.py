@@ -18,6 +18,7 @@ KILLS = 12
 JOBS = 400
 
 
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql", "mariadb"])
 def test_whatever_is_killed_whenever_every_job_succeeds_and_is_settled_once(site: Site) -> None:
     dice = random.Random(20)
     site.options["max_interruptions"] = 3 * KILLS

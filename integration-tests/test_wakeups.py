@@ -14,6 +14,7 @@ from project import tasks
 from sites import Site
 
 
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql", "mariadb"])
 def test_the_job_of_a_killed_child_runs_again_long_before_anybody_polls(site: Site) -> None:
     site.options["poll_interval"] = 120
     job = site.enqueue(tasks.hold, "gate")
