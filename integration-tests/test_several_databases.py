@@ -24,7 +24,17 @@ type Make = Callable[[], str]
 
 OURS = "dlq_db.backends.DatabaseBackend"
 IMMEDIATE = "django.tasks.backends.immediate.ImmediateBackend"
-TABLES = {"dlq_job", "dlq_live", "dlq_attempt", "dlq_note", "dlq_pause", "dlq_runner", "dlq_worker"}
+TABLES = {
+    "dlq_job",
+    "dlq_live",
+    "dlq_attempt",
+    "dlq_note",
+    "dlq_pause",
+    "dlq_runner",
+    "dlq_worker",
+    "dlq_schedule",
+    "dlq_fire",
+}
 
 
 @pytest.fixture
@@ -62,7 +72,9 @@ def migrate(*aliases: str) -> None:
 
 
 def tables(alias: str) -> set[str]:
-    return {name for name in connections[alias].introspection.table_names() if name.startswith("dlq_")}
+    """Those of dlq-db there; dlq-redis has one of its own."""
+    names = connections[alias].introspection.table_names()
+    return {name for name in names if name.startswith("dlq_") and not name.startswith("dlq_redis_")}
 
 
 def is_complete(alias: str) -> bool:
