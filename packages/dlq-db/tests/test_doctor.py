@@ -264,7 +264,9 @@ class TestASQLiteFile:
             raw.seek(4096 + 8)
             raw.write(b"\xff\xff")
         [finding] = file.check_integrity(connection)
-        assert (finding.severity, finding.figures["problems"]) == (Severity.ERROR, 1)
+        # How many problems it makes of that is up to the version of SQLite.
+        assert finding.severity is Severity.ERROR
+        assert int(str(finding.figures["problems"])) >= 1
 
     def test_tells_its_size(self, connection: BaseDatabaseWrapper) -> None:
         execute(connection, "CREATE TABLE t (a)")

@@ -129,7 +129,7 @@ class TestPostgreSQL:
     def test_more_names_than_a_word_can_hold_are_none(
         self, store: DatabaseStore, heard: Callable[[], list[str]]
     ) -> None:
-        store._tell([f"queue-{n}-{'x' * 200}" for n in range(100)])
+        store.tell([f"queue-{n}-{'x' * 200}" for n in range(100)])
         assert heard() == [ANY]
 
     def test_what_nobody_wants_to_hear_is_not_said(
