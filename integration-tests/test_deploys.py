@@ -13,7 +13,7 @@ from sites import Site
 DEPLOYS = 20
 
 
-@pytest.mark.parametrize("vendor", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("vendor", ["postgresql"])
 def test_twenty_deploys_in_the_middle_of_one_long_job_never_count_against_it(site: Site) -> None:
     job = site.enqueue(tasks.hold, "gate")
     for deploy in range(1, DEPLOYS + 1):

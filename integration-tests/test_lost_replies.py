@@ -10,7 +10,7 @@ from project import tasks
 from proxy import Proxy
 from sites import Site
 
-pytestmark = pytest.mark.parametrize("vendor", ["postgresql", "mariadb"])
+pytestmark = pytest.mark.parametrize("vendor", ["postgresql"])
 
 
 def test_claims_whose_reply_was_lost_run_once_and_uncounted(site: Site, proxy: Proxy) -> None:

@@ -8,7 +8,10 @@ See ``docs/design/0002-tables.md``.
 
 from __future__ import annotations
 
-from django.db import models
+from collections.abc import Collection
+
+from django.core.checks import CheckMessage
+from django.db import connections, models
 from django.db.models import F, Q
 
 from dlq.states import State
@@ -18,7 +21,21 @@ __all__ = ["Attempt", "Job", "Live", "Note", "Pause", "Runner", "Worker"]
 NAME_LENGTH = 255
 
 
-class Job(models.Model):
+class _Table(models.Model):
+    """A table whose partial indexes are others where a database has none: see ``dialects/mysql/tables.py``."""
+
+    class Meta:
+        """No table of its own."""
+
+        abstract = True
+
+    @classmethod
+    def _check_indexes(cls, databases: Collection[str]) -> list[CheckMessage]:
+        partial = [name for name in databases if connections[name].features.supports_partial_indexes]
+        return super()._check_indexes(partial)  # type: ignore[misc,no-any-return]
+
+
+class Job(_Table):
     """What was enqueued, and how it ended."""
 
     id = models.UUIDField(primary_key=True)
@@ -72,7 +89,7 @@ class Job(models.Model):
         ]
 
 
-class Live(models.Model):
+class Live(_Table):
     """Where a job that has not finished stands."""
 
     job = models.OneToOneField(

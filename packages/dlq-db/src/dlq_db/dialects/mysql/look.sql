@@ -7,7 +7,8 @@
 --            told, for each instruction: worker, -, number, order;
 --            cancel, for each cancellation: worker, job, token, reason
 --
--- Queues are found by stepping through the index from name to name ("Using index for group-by").
+-- Queues are found by stepping through the index from name to name ("Using index for group-by"),
+-- which the optimizer does only when all columns of the index up to that one are in the GROUP BY.
 SELECT 'clock' AS kind, NULL AS name, NULL AS job, NULL AS number,
     CAST(COALESCE(%(now)s, UTC_TIMESTAMP(6)) AS char) AS text
 UNION ALL
@@ -26,7 +27,7 @@ UNION ALL
 SELECT 'ready', queue, NULL, NULL, NULL FROM (
     SELECT queue FROM dlq_live FORCE INDEX (dlq_live_ready)
     WHERE backend = %(backend)s AND state = 3
-    GROUP BY queue
+    GROUP BY backend, state, queue
 ) ready
 UNION ALL
 SELECT 'paused', queue, NULL, NULL, NULL FROM dlq_pause

@@ -8,7 +8,7 @@ FROM (
     SELECT queue, urgency, MIN(seq) AS seq
     FROM dlq_live FORCE INDEX (dlq_live_ready)
     WHERE backend = %s AND state = 3
-    GROUP BY queue, urgency
+    GROUP BY backend, state, queue, urgency
 ) first
 STRAIGHT_JOIN dlq_live l FORCE INDEX (dlq_live_seq) ON l.seq = first.seq
 WHERE %s = l.backend AND %s = l.backend AND %s = l.backend AND %s = l.backend
