@@ -18,6 +18,7 @@ from dlq.errors import (
     InvalidOption,
     JobCancelled,
     JobNotFinished,
+    KeyRefused,
     PayloadError,
     PayloadTooLarge,
     StoreError,
@@ -32,6 +33,7 @@ from dlq.errors import (
 )
 from dlq.implied import contribute_implied_queue_name
 from dlq.job import Attempt, Counted, Failure
+from dlq.limits import Concurrency
 from dlq.queue import QueueInfo
 from dlq.result import TaskResult
 from dlq.retry import Backoff, Exponential
@@ -44,6 +46,7 @@ __all__ = [
     "Attempt",
     "Backoff",
     "CallableRefused",
+    "Concurrency",
     "ConfigError",
     "Counted",
     "DlqError",
@@ -56,6 +59,7 @@ __all__ = [
     "JobContext",
     "JobFilter",
     "JobNotFinished",
+    "KeyRefused",
     "MemoryBackend",
     "PayloadError",
     "PayloadTooLarge",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
 from dlq import payload
 from dlq.errors import InvalidOption, PayloadError
+from dlq.keys import wrong_key
+from dlq.limits import Concurrency, wrong_concurrency
 from dlq.retry import LONGEST_WAIT, Backoff
 from dlq.selectors import QUEUE_NAMES, is_queue_name
 
@@ -30,16 +32,19 @@ class TaskOptions(TypedDict, total=False):
     expires_after: float | timedelta | None
     result_ttl: float | timedelta | None
     metadata: Mapping[str, Any] | None
+    concurrency: Concurrency | Mapping[str, Any] | None
 
 
 def normalise(task: Task[..., Any]) -> None:
-    """Turn times into seconds, and metadata into a copy that its giver cannot change any more.
+    """Turn times into seconds, mappings into what they stand for, and metadata into a copy of our own.
 
     Raises InvalidOption for metadata that JSON cannot hold.
     """
     for name in ("timeout", "backoff", "expires_after", "result_ttl"):
         if isinstance(value := getattr(task, name), timedelta):
             object.__setattr__(task, name, value.total_seconds())
+    if isinstance(task.concurrency, Mapping):
+        object.__setattr__(task, "concurrency", _concurrency(task.concurrency, task))
     if task.metadata is not None:
         object.__setattr__(task, "metadata", _json_object(task.metadata, task))
 
@@ -49,7 +54,7 @@ def check(task: Task[..., Any]) -> None:
 
     Raises InvalidOption, which names the option, its value and what it must be.
     """
-    for problem in (_wrong_queue, _wrong_time, _wrong_retry, _wrong_switch):
+    for problem in (_wrong_queue, _wrong_time, _wrong_retry, _wrong_switch, _wrong_limit):
         if text := problem(task):
             raise InvalidOption(f"{_name(task)}: {text}")
 
@@ -93,6 +98,25 @@ def _wrong_switch(task: Task[..., Any]) -> str | None:
             "together into a function, and await it through sync_to_async(transaction.atomic(function))."
         )
     return None
+
+
+def _wrong_limit(task: Task[..., Any]) -> str | None:
+    given = task.concurrency
+    if given is None:
+        return None
+    if text := wrong_concurrency(given):
+        return text
+    text = wrong_key(given.key, task.func, takes_context=task.takes_context)
+    return text and f"concurrency {text}"
+
+
+def _concurrency(given: Mapping[str, Any], task: Task[..., Any]) -> Concurrency:
+    try:
+        return Concurrency(**given)
+    except TypeError:
+        raise InvalidOption(
+            f"{_name(task)}: concurrency={dict(given)!r} must have a key and a limit, and may have a policy."
+        ) from None
 
 
 def _json_object(metadata: object, task: Task[..., Any]) -> dict[str, Any]:

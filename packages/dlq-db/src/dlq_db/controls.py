@@ -9,10 +9,12 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Cancelled
+from dlq.limits import limits_from_json, line_of
 from dlq.states import State
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
 from dlq_db.endings import end
+from dlq_db.lines import first_state
 from dlq_db.models import Job, Live
 
 __all__ = ["cancel", "lock", "retry"]
@@ -88,7 +90,7 @@ def retry(
 
 
 RETRIABLE = (State.FAILED, State.CANCELLED)
-KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by")
+KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by", "limits")
 AS_NEW = dict.fromkeys(
     [
         *("state", "result", "reason", "started_at", "finished_at", "keep_until", "expires_at"),
@@ -99,12 +101,17 @@ AS_NEW = dict.fromkeys(
 
 def _live(backend: str, job: Job, place: int) -> Live:
     token = job.token or 0
+    limits = limits_from_json(job.limits)
+    line = None if limits is None else line_of(backend, job.queue, limits)
+    state, waits = first_state(line)
     return Live(
         job_id=job.pk,
         backend=backend,
         queue=job.queue,
         priority=job.priority,
-        state=State.READY,
+        state=state,
+        waits=waits,
+        line=line,
         seq=place,
         token=token,
         settled=token if job.settled is None else job.settled,

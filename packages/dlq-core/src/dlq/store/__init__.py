@@ -1,7 +1,7 @@
 """The interfaces between the runtime and storage."""
 
 from dlq.store.base import Store
-from dlq.store.inspector import Inspector, JobFilter, QueueCounts
+from dlq.store.inspector import Inspector, JobFilter, QueueCounts, SlotCounts
 from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
@@ -15,5 +15,6 @@ __all__ = [
     "MemoryStore",
     "QueueCounts",
     "Schedules",
+    "SlotCounts",
     "Store",
 ]

@@ -12,7 +12,7 @@ from dlq.job import JobRecord
 from dlq.states import State
 from dlq.workers import RunnerInfo
 
-__all__ = ["Inspector", "JobFilter", "QueueCounts"]
+__all__ = ["Inspector", "JobFilter", "QueueCounts", "SlotCounts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,19 @@ class QueueCounts:
     paused: bool = False
     paused_until: datetime | None = None
     """None for a pause without an end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCounts:
+    """How the slots of one key are used."""
+
+    key: str
+    limit: int
+    """How many there are."""
+    held: int
+    """How many jobs are ready or run with one."""
+    waiting: int
+    """How many jobs are blocked for want of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +67,13 @@ class Inspector(ABC):
     @abstractmethod
     def runners(self, *, now: datetime | None = None) -> list[RunnerInfo]:
         """The registered runners with their workers, sorted by id. Lost ones are among them until rescued."""
+
+    @abstractmethod
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        """Up to ``limit`` keys that come after this one and have jobs which hold a slot or wait for one, sorted.
+
+        What each of the jobs waits for is in its record: ask ``jobs`` for those that are blocked.
+        """
 
     @abstractmethod
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:

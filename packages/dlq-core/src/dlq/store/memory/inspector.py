@@ -9,7 +9,7 @@ from uuid import UUID
 
 from dlq.job import JobRecord
 from dlq.states import State
-from dlq.store.inspector import Inspector, JobFilter, QueueCounts
+from dlq.store.inspector import Inspector, JobFilter, QueueCounts, SlotCounts
 from dlq.store.memory.jobs import StoredJob, record_of
 from dlq.store.memory.store import MemoryStore, clock
 from dlq.workers import RunnerInfo
@@ -53,6 +53,21 @@ class MemoryInspector(Inspector):
                 )
                 for id, known in sorted(self._store.runners.items())
             ]
+
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        with self._store.lock:
+            admission = self._store.admission
+            found = [
+                SlotCounts(
+                    key=slot.key,
+                    limit=slot.limit,
+                    held=len(admission.held(mark)),
+                    waiting=len(admission.waiting(mark)),
+                )
+                for mark, slot in admission.slots.items()
+                if slot.key > after
+            ]
+        return sorted((s for s in found if s.held or s.waiting), key=lambda s: s.key)[:limit]
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> list[JobRecord]:
         with self._store.lock:

@@ -17,19 +17,23 @@ from dlq.job import Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.workers import Sight, WorkerRef
+from dlq_db.admitting import Admission
 from dlq_db.dialects.sqlite.annotating import annotate
 from dlq_db.dialects.sqlite.claiming import claim
 from dlq_db.dialects.sqlite.enqueueing import enqueue
 from dlq_db.dialects.sqlite.looking import look
 from dlq_db.dialects.sqlite.settling import settle
 from dlq_db.dialects.sqlite.watching import Watcher
-from dlq_db.dialects.sqlite.writing import immediate, reserve
+from dlq_db.dialects.sqlite.writing import immediate, key, reserve, write_many
 from dlq_db.firing import advance
+from dlq_db.lines import released
 from dlq_db.models import Runner, Worker
 from dlq_db.pruning import is_anything_over, prune
 from dlq_db.queues import waiting_queues
 
 __all__ = ["SQLite"]
+
+READY = "UPDATE dlq_live SET state = 3, waits = NULL, seq = %s WHERE id = %s"
 
 
 class SQLite:
@@ -42,6 +46,11 @@ class SQLite:
     def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int]:
         """One statement."""
         return reserve(connection, count)
+
+    def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
+        """One statement for each."""
+        places = reserve(connection, len(ids))
+        write_many(connection, READY, [(seq, key(connection, id)) for seq, id in zip(places, ids, strict=True)])
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
@@ -67,6 +76,8 @@ class SQLite:
         seats = Worker.objects.using(connection.alias).filter(backend=backend, name=worker.id)
         with immediate(connection):
             stale, already = settle(connection, backend, worker.id, outcomes, now)
+            if marks := released(outcomes):
+                Admission(connection, self, now).admit_of(marks)
             registered = seats.filter(incarnation=worker.incarnation).exists()
             claims = claim(connection, backend, worker.id, queues, limit, now) if registered else []
         return Exchanged(claims=claims, stale=stale, already=already, registered=registered)
@@ -82,7 +93,7 @@ class SQLite:
 
     def look(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
-    ) -> Sight:
+    ) -> tuple[Sight, bool]:
         """Reads, and writes if there is something to write."""
         return look(connection, backend, runner, limit, now or timezone.now())
 

@@ -12,8 +12,9 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 
 from dlq.job import Counted, Outcome
-from dlq.states import FINISHED, State
+from dlq.states import FINISHED, State, Waits
 from dlq_db.dialects.sqlite.writing import key, reserve, write_many
+from dlq_db.lines import first_state
 from dlq_db.models import Attempt, Job, Live
 
 __all__ = ["settle"]
@@ -26,7 +27,7 @@ JOB = """
 """
 LIVE = """
     UPDATE dlq_live
-    SET state = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s
+    SET state = %s, waits = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s
     WHERE id = %s
 """
 
@@ -141,14 +142,17 @@ def _return(connection: BaseDatabaseWrapper, returned: Sequence[_Settled]) -> No
     at = connection.ops.adapt_datetimefield_value
     for done in returned:
         if done.live.state == State.READY and done.outcome.counted is Counted.ATTEMPT:
-            # A retry goes behind; all others keep their place.
+            # A retry goes behind, and needs a slot anew; all others keep their place, and the slot.
             (done.live.seq,) = reserve(connection, 1)
+            done.live.state, done.live.waits = first_state(done.live.line)
+        elif done.live.state == State.BLOCKED:
+            done.live.waits = Waits.TASK
     write_many(
         connection,
         LIVE,
         [
             (
-                *(int(done.live.state), done.live.settled, done.live.settled_by),
+                *(int(done.live.state), done.live.waits, done.live.settled, done.live.settled_by),
                 *(done.live.attempts, done.live.interruptions, at(done.due_at), done.live.seq),
                 key(connection, done.live.pk),
             )
