@@ -61,7 +61,9 @@ def key_for(
     if not isinstance(made, str) or not made:
         raise KeyRefused(f"{task}: the key {_named(key)} came to {made!r}; it must be some text.")
     if not _is_storable(made):
-        raise KeyRefused(f"{task}: the key {_named(key)} came to {made!r}, which has characters that no store holds.")
+        raise KeyRefused(
+            f"{task}: the key {_named(key)} came to {made!r}, which has characters that no store holds."
+        )
     if len(made) > LONGEST_KEY:
         raise KeyRefused(
             f"{task}: the key {_named(key)} came to {len(made)} characters, over the {LONGEST_KEY} that stores hold. "

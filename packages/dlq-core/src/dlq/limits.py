@@ -56,7 +56,7 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:
-    """How many jobs of a key may be ready or running at the same time, in one store, whatever their tasks and queues."""
+    """How many jobs of a key may be ready or running at once in one store, whatever their tasks and queues."""
 
     key: Key
     """A template over the arguments of the task, such as ``"account:{account_id}"``, or a function of them."""
@@ -76,12 +76,12 @@ class Slot:
     @property
     def full(self) -> str:
         """Why a job was discarded."""
-        return f"There was no slot for it: the limit of {self.key!r} is {self.limit}."
+        return f"There was no slot for it: the limit of '{self.key}' is {self.limit}."
 
     @property
     def superseded(self) -> str:
         """Why a job gave way."""
-        return f"A newer job has taken its place: the limit of {self.key!r} is {self.limit}."
+        return f"A newer job has taken its place: the limit of '{self.key}' is {self.limit}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +91,7 @@ class Limits:
     slot: Slot
 
 
-def limits_for(
-    task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> Limits | None:
+def limits_for(task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Limits | None:
     """What holds a job with these arguments back.
 
     Raises KeyRefused.
@@ -101,9 +99,7 @@ def limits_for(
     given = task.concurrency
     if given is None:
         return None
-    key = key_for(
-        given.key, task.func, args, kwargs, takes_context=task.takes_context, task=task.module_path
-    )
+    key = key_for(given.key, task.func, args, kwargs, takes_context=task.takes_context, task=task.module_path)
     return Limits(slot=Slot(key=key, limit=given.limit, policy=Policy(given.policy)))
 
 

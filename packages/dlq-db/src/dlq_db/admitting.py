@@ -15,7 +15,18 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q, QuerySet
 
-from dlq.limits import Contender, Decision, Policy, Slot, decide, limits_from_json, policy_of, queue_mark, queue_of, slot_of
+from dlq.limits import (
+    Contender,
+    Decision,
+    Policy,
+    Slot,
+    decide,
+    limits_from_json,
+    policy_of,
+    queue_mark,
+    queue_of,
+    slot_of,
+)
 from dlq.states import State, Waits
 from dlq_db.clock import moment
 from dlq_db.dialects import Dialect
@@ -82,7 +93,10 @@ class Admission:
         waiting = {live.pk: live for line in lines for live in self._first_of(line, free)}
         may_give_way = self._may_give_way(semaphore.mark, lines)
         decision = decide(
-            semaphore.slots, held, list(map(_contender, waiting.values())), list(map(_contender, may_give_way))
+            semaphore.slots,
+            held,
+            list(map(_contender, waiting.values())),
+            list(map(_contender, may_give_way)),
         )
         self._carry_out(decision, semaphore, limit)
         return [waiting[id] for id in decision.admitted[:limit]]
@@ -94,7 +108,9 @@ class Admission:
     def _may_give_way(self, mark: str, lines: Iterable[str]) -> Sequence[Live]:
         if all(policy_of(line) is not Policy.CANCEL_RUNNING for line in lines):
             return []
-        holders = Live.objects.filter(line__gte=mark, line__lt=mark + END, state__gte=State.READY, cancel=None)
+        holders = Live.objects.filter(
+            line__gte=mark, line__lt=mark + END, state__gte=State.READY, cancel=None
+        )
         return list(self._unlocked(holders))
 
     def _carry_out(self, decision: Decision, semaphore: Semaphore, limit: int) -> None:
@@ -162,9 +178,7 @@ class Admission:
         marks = set(map(slot_of, lines))
         rows = Semaphore.objects.using(self._connection.alias).filter(mark__in=marks)
         slots = dict(rows.values_list("mark", "slots"))
-        full = {
-            mark for mark, limit in slots.items() if held_slots(self._connection, mark) >= limit
-        }
+        full = {mark for mark, limit in slots.items() if held_slots(self._connection, mark) >= limit}
         return [line for line in lines if slot_of(line) not in full or policy_of(line) is not Policy.BLOCK]
 
     def _put_back(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property, partial
 from itertools import groupby
 from uuid import UUID
@@ -88,7 +88,7 @@ class DatabaseStore(Store):
         return at
 
     def admit_new(self, jobs: Iterable[NewJob], now: datetime | None) -> None:
-        """Give new jobs the slots that are free, once others can see the jobs: no row that others need is touched before.
+        """Give new jobs the slots that are free once others can see the jobs; no row that others need is touched before.
 
         Raises nothing: the jobs are stored, and the next look admits them.
         """

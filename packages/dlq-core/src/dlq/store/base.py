@@ -43,10 +43,12 @@ class Store(ABC):
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         """Store new jobs, all or none, and return the time at which that happened.
 
-        A job is ready, or scheduled when its ``run_after`` lies ahead. One with limits is blocked, until ``admit``
-        has given it a slot, which the store sees to as soon as the job can be seen by others. On a database it is part of the
-        caller's open transaction. Storing an id that is stored already changes nothing and is no error:
-        a caller that got no answer may enqueue the same job again.
+        A job is ready, or scheduled when its ``run_after`` lies ahead. On a database it is part of the caller's open
+        transaction. Storing an id that is stored already changes nothing and is no error: a caller that got no
+        answer may enqueue the same job again.
+
+        A job with limits is blocked until it is admitted, see ``admit``. The store sees to that as soon as others can
+        see the job, and has touched no row before that others need.
 
         Raises StoreRefused for data that the store cannot hold. A transaction of the caller's in which that
         happened may have to be rolled back, as after any error of its database.
@@ -253,9 +255,9 @@ class Store(ABC):
 
         Up to ``limit`` jobs that wait, for their first attempt or another, and whose ``expires_at`` has come
         fail as Expired, which their history says. Then up to ``limit`` scheduled jobs that are due become ready,
-        the longest due first; of these, those with limits are blocked. Then up to ``limit`` blocked ones are admitted, as
-        ``admit`` does it. The reply also says which queues have ready jobs, which are paused, and what is
-        to be told to the workers of this runner.
+        the longest due first; of these, those with limits are blocked. Then up to ``limit`` blocked ones are
+        admitted, as ``admit`` does it. The reply also says which queues have ready jobs, which are paused, and what
+        is to be told to the workers of this runner.
         """
 
     @abstractmethod

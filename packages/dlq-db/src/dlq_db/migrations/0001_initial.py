@@ -330,9 +330,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="live",
-            index=models.Index(
-                models.F("backend"), condition=models.Q(("waits", 1)), name="dlq_live_parked"
-            ),
+            index=models.Index(models.F("backend"), condition=models.Q(("waits", 1)), name="dlq_live_parked"),
         ),
         migrations.AddIndex(
             model_name="live",

@@ -7,7 +7,7 @@
 
 local kinds = {
   [DATA] = 'hash', [ROWS] = 'hash', [IDS] = 'zset', [SEQUENCE] = 'string', [DUE] = 'zset', [EXPIRY] = 'zset',
-  [ASKED] = 'set', [REASONS] = 'hash', [HOLDERS] = 'set', [PARKED] = 'set', [PAUSES] = 'hash', [BEATS] = 'hash',
+  [ASKED] = 'set', [REASONS] = 'hash', [HOLDERS] = 'set', [PARKED] = 'set', [OPEN] = 'set', [LINES] = 'zset', [SEMAPHORES] = 'hash', [PAUSES] = 'hash', [BEATS] = 'hash',
   [WAKE] = 'stream', [RELAYED] = 'zset',
 }
 for state = 1, 7 do

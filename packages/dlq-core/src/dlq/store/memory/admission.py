@@ -61,9 +61,7 @@ class Admission:
                 others = [other.sequence for other in self.waiting(slot_of(job.line))]
                 job.block(min(others, default=job.sequence + 1) - 1)
 
-    def _admit(
-        self, mark: str, limit: int, paused: Collection[str], now: datetime
-    ) -> list[StoredJob]:
+    def _admit(self, mark: str, limit: int, paused: Collection[str], now: datetime) -> list[StoredJob]:
         slot = self.slots[mark]
         waiting = [job for job in self.waiting(mark) if job.new.queue not in paused]
         held = self.held(mark)

@@ -14,7 +14,16 @@ from dlq.job import Claim
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
-from dlq.testing.contract.builders import NOON, OUTCOMES, MakeStore, add_many, look, register, rejected, totals
+from dlq.testing.contract.builders import (
+    NOON,
+    OUTCOMES,
+    MakeStore,
+    add_many,
+    look,
+    register,
+    rejected,
+    totals,
+)
 from dlq.testing.contract.concurrency import together
 from dlq.testing.contract.limiting import slot
 from dlq.workers import WorkerRef
@@ -116,7 +125,9 @@ def _working_backwards(backwards: bool, worker: WorkerRef) -> Callable[[Store], 
         claims: list[Claim] = []
         while True:
             outcomes = list(map(OUTCOMES["succeeded"], claims))
-            reply = store.exchange(worker, outcomes[::-1] if backwards else outcomes, ["default"], 6, now=NOON)
+            reply = store.exchange(
+                worker, outcomes[::-1] if backwards else outcomes, ["default"], 6, now=NOON
+            )
             assert rejected(reply) == []
             if not outcomes and not reply.claims:
                 return

@@ -151,7 +151,9 @@ class Limiting:
         assert claim_ids(store, worker) == [second]
 
     def test_a_blocked_job_may_be_cancelled_and_may_expire(self, store: Store, worker: WorkerRef) -> None:
-        _, second, third, fourth = [add(store, limits=slot(), expires_after=s) for s in (None, 10, None, None)]
+        _, second, third, fourth = [
+            add(store, limits=slot(), expires_after=s) for s in (None, 10, None, None)
+        ]
         store.cancel([third], "no need", now=NOON)
         assert look(store, now=after(20)).expired == 1
         assert states_of(store, [second, third]) == [State.FAILED, State.CANCELLED]
@@ -230,7 +232,7 @@ class Limiting:
     def test_the_limit_declared_last_holds_for_all_jobs_of_the_key(
         self, store: Store, worker: WorkerRef
     ) -> None:
-        ids = add_many(store, 4, limits=slot(limit=1)) + [add(store, limits=slot(limit=3))]
+        ids = [*add_many(store, 4, limits=slot(limit=1)), add(store, limits=slot(limit=3))]
         assert claim_ids(store, worker) == ids[:3]
 
     def test_a_lower_limit_waits_until_enough_slots_are_free(self, store: Store, worker: WorkerRef) -> None:
@@ -362,9 +364,7 @@ class Limiting:
         found = inspector.jobs(JobFilter(states={State.BLOCKED}), limit=10)
         assert {job.id: job.waits for job in found} == {parked: Waits.TASK, waiting: Waits.LIMIT}
 
-    def test_a_job_that_is_enqueued_again_takes_no_second_slot(
-        self, store: Store, worker: WorkerRef
-    ) -> None:
+    def test_a_job_that_is_enqueued_again_takes_no_second_slot(self, store: Store, worker: WorkerRef) -> None:
         job = new_job(limits=slot(limit=2))
         for _ in range(3):
             store.enqueue([job], now=NOON)

@@ -126,7 +126,11 @@ class PostgreSQL:
         return Exchanged(claims=claims, stale=stale or [], already=already or [], registered=registered)
 
     def _exchange(
-        self, connection: BaseDatabaseWrapper, arguments: dict[str, Any], marks: Sequence[str], now: datetime | None
+        self,
+        connection: BaseDatabaseWrapper,
+        arguments: dict[str, Any],
+        marks: Sequence[str],
+        now: datetime | None,
     ) -> list[tuple[Any, ...]]:
         if not marks:
             return self._rows(connection, "exchange", arguments)
@@ -158,8 +162,8 @@ class PostgreSQL:
         glance = self._looking.begin()
         arguments = {"backend": backend, "runner": runner, "most": limit, "now": now}
         arguments |= glance.arguments | self._served.arguments(whole=glance.whole)
-        ((*sight, queues, priorities, seqs, walked, position, moment, last_due, last_expired, waits),) = self._rows(
-            connection, "look", arguments
+        ((*sight, queues, priorities, seqs, walked, position, moment, last_due, last_expired, waits),) = (
+            self._rows(connection, "look", arguments)
         )
         self._looking.end(glance, map(Place, queues, priorities, seqs), walked, position)
         if limit:

@@ -15,7 +15,9 @@ __all__ = ["claim_of", "place_of", "sight_of"]
 def claim_of(row: Sequence[Any], worker: str) -> Claim:
     """What a row of exchange.sql says of a job."""
     id, token, attempts, interruptions, claimed_at, task, queue, payload, priority = row[:9]
-    run_after, enqueued_at, max_attempts, max_interruptions, overrides, expires_at, metadata, line, _ = row[9:]
+    run_after, enqueued_at, max_attempts, max_interruptions, overrides, expires_at, metadata, line, _ = row[
+        9:
+    ]
     return Claim(
         id=id,
         token=token,

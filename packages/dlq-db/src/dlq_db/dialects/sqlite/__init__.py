@@ -50,7 +50,9 @@ class SQLite:
     def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
         """One statement for each."""
         places = reserve(connection, len(ids))
-        write_many(connection, READY, [(seq, key(connection, id)) for seq, id in zip(places, ids, strict=True)])
+        write_many(
+            connection, READY, [(seq, key(connection, id)) for seq, id in zip(places, ids, strict=True)]
+        )
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None

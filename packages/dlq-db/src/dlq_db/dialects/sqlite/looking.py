@@ -70,7 +70,9 @@ def _expire(connection: BaseDatabaseWrapper, over: QuerySet[Live], limit: int, n
 def _promote(connection: BaseDatabaseWrapper, due: QuerySet[Live], limit: int) -> int:
     jobs = list(due.order_by("due_at", "seq").values_list("pk", "line")[:limit])
     places = reserve(connection, len(jobs))
-    rows = [(*first_state(line), seq, key(connection, id)) for seq, (id, line) in zip(places, jobs, strict=True)]
+    rows = [
+        (*first_state(line), seq, key(connection, id)) for seq, (id, line) in zip(places, jobs, strict=True)
+    ]
     write_many(connection, PROMOTE, rows)
     return len(jobs)
 

@@ -6,5 +6,7 @@ local DUE, EXPIRY, ASKED, REASONS = BASE .. 'due', BASE .. 'expiry', BASE .. 'as
 local READY, RUN, HOLDERS, PARKED = BASE .. 'ready:', BASE .. 'run:', BASE .. 'holders', BASE .. 'parked'
 local ENDED, KEPT, COUNT, PAUSES = BASE .. 'ended:', BASE .. 'kept:', BASE .. 'count:', BASE .. 'pauses'
 local RELAYED = BASE .. 'relayed'
+local LINE, LINES, SLOT, ADMITTED = BASE .. 'line:', BASE .. 'lines', BASE .. 'slot:', BASE .. 'admitted:'
+local SEMAPHORES, OPEN = BASE .. 'semaphores', BASE .. 'open'
 local HISTORY, LOG, NOTE, WAKE = BASE .. 'history:', BASE .. 'log:', BASE .. 'note:', BASE .. 'wake'
 local BEATS, RUNNER, WORKER, CREW = BASE .. 'beats', BASE .. 'runner:', BASE .. 'worker:', BASE .. 'crew:'

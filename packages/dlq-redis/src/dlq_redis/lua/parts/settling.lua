@@ -52,5 +52,11 @@ local function settle(id, row, said, by)
   else
     wait_again(row, said, state)
   end
-  enter(id, row, state)
+  if state == BLOCKED then
+    park(id, row)
+  elseif state == RUNNABLE and said.counted == ATTEMPT then
+    queue_up(id, row)  -- A retry needs a slot anew; whoever keeps the place keeps the slot too.
+  else
+    enter(id, row, state)
+  end
 end
