@@ -10,9 +10,10 @@ from uuid import UUID
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
 
-from dlq.job import JobRecord, Order, RunnerInfo, WorkerInfo
+from dlq.job import JobRecord
 from dlq.states import FINISHED, State
 from dlq.store import Inspector, JobFilter, QueueCounts
+from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_db.chunks import chunks
 from dlq_db.dialects import statement
 from dlq_db.failures import translated
