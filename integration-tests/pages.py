@@ -7,7 +7,8 @@ Blocks are done from the top of the page to its end:
 - Other Python is run, in one namespace for the whole page, as in a shell. Afterwards the jobs that are waiting run,
   and none may fail.
 - Lines of shell are run in the folder of the project. A runner that would not end gets ``--burst``.
-- TOML, YAML, INI and JSON must be readable; whose first line names a file, as in Python, becomes that file.
+- TOML, YAML, INI and JSON must be readable; whose first line names a file, as in Python, becomes that file, and so
+  does HTML.
 
 ``<!-- not run: why -->`` above a block leaves it out, and ``<!-- from: an empty folder -->`` anywhere gives a page no
 project to begin with.
@@ -34,7 +35,7 @@ _FENCE = re.compile(
     r"^(?:<!-- not run: (?P<why>[^\n]+?) -->\n+)?(?P<indent> *)```(?P<language>[a-z]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
-_FILE = re.compile(r"# (?P<name>[\w./-]+\.(py|toml|yaml|yml|ini|json))(?::.*)?\n")
+_FILE = re.compile(r"(?:# |<!-- )(?P<name>[\w./-]+\.(py|toml|yaml|yml|ini|json|html))(?: -->|:.*)?\n")
 HERE = Path(__file__).resolve().parent
 ONCE = "\nINSTALLED_APPS = list(dict.fromkeys(INSTALLED_APPS))\n"
 """A page may add apps that the project has already."""
@@ -120,13 +121,18 @@ class Workshop:
             self._shell(block)
 
     def close(self) -> None:
-        """Run what waits, and end."""
+        """Run the jobs that wait, and end."""
+        if self._kernel is not None:
+            self._kernel.run("run_what_waits()", "the jobs of the page")
+        self._leave()
+
+    def _leave(self) -> None:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
 
     def _write(self, name: str, text: str) -> None:
-        self.close()
+        self._leave()
         path = self._folder / ("mysite/settings.py" if name == "settings.py" else name)
         text = text.replace("redis://localhost:6379/0", self._redis)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +144,7 @@ class Workshop:
         self._written.add(name)
 
     def _shell(self, block: Block) -> None:
-        self.close()
+        self._leave()
         for line in filter(None, block.text.splitlines()):
             command = _ending(line.removeprefix("$ "))
             done = subprocess.run(
@@ -201,8 +207,5 @@ class Kernel:
         assert json.loads(answer) is None, f"{name}:\n{json.loads(answer)}"
 
     def close(self) -> None:
-        """Run the jobs that wait, and end."""
-        try:
-            self.run("run_what_waits()", "the jobs of the page")
-        finally:
-            self._process.communicate(timeout=60)
+        """End."""
+        self._process.communicate(timeout=60)

@@ -31,7 +31,8 @@ def wrong_key(key: object, function: Callable[..., Any], *, takes_context: bool)
     known, takes_any = _parameters(function, takes_context=takes_context)
     unknown = sorted(named - known) if not takes_any else []
     if unknown:
-        return f"key={key!r} names {', '.join(map(repr, unknown))}, and the task takes {', '.join(sorted(known)) or 'nothing'}."
+        takes = ", ".join(sorted(known)) or "nothing"
+        return f"key={key!r} names {', '.join(map(repr, unknown))}, and the task takes {takes}."
     return None
 
 
@@ -58,7 +59,7 @@ def key_for(
         raise KeyRefused(
             f"{task}: the key {_named(key)} cannot be made of these arguments: {type(error).__name__}: {error}"
         ) from error
-    if not isinstance(made, str) or not made:
+    if not (isinstance(made, str) and made):
         raise KeyRefused(f"{task}: the key {_named(key)} came to {made!r}; it must be some text.")
     if not _is_storable(made):
         raise KeyRefused(

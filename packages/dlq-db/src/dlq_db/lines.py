@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -47,7 +47,7 @@ def held_slots(connection: BaseDatabaseWrapper, mark: str) -> int:
     return int(held)
 
 
-def _column(connection: BaseDatabaseWrapper, sql: str, arguments: Iterable[Any]) -> list[Any]:
+def _column(connection: BaseDatabaseWrapper, sql: str, arguments: Sequence[Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, arguments)
         return [value for (value,) in cursor.fetchall()]

@@ -125,6 +125,9 @@ class Live(ReadOnly):
     line = models.CharField(
         max_length=LINE_LENGTH, null=True, help_text="Where it waits for a slot, if it has limits."
     )
+    version = models.SmallIntegerField(
+        null=True, help_text="The version of its task that it waits for; only of a parked job."
+    )
 
     class Meta:
         """One partial index for each search, so that a plain row stands in one of them at a time."""

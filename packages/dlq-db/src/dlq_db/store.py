@@ -21,7 +21,7 @@ from dlq.limits import Slot, slot_mark
 from dlq.logs import get_logger
 from dlq.states import State, Waits
 from dlq.store import Store
-from dlq.store.base import CANCELLABLE
+from dlq.store.base import CANCELLABLE, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_db import controls
 from dlq_db.admitting import Admission
@@ -88,7 +88,7 @@ class DatabaseStore(Store):
         return at
 
     def admit_new(self, jobs: Iterable[NewJob], now: datetime | None) -> None:
-        """Give new jobs the slots that are free once others can see the jobs; no row that others need is touched before.
+        """Give new jobs free slots once others can see the jobs; before that no row is touched that others need.
 
         Raises nothing: the jobs are stored, and the next look admits them.
         """
@@ -176,17 +176,22 @@ class DatabaseStore(Store):
         with translated(self.connection):
             return self.dialect.annotate(self.connection, self.alias, notes)
 
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
         with translated(self.connection):
-            known = self._parked().filter(job__task__in=list(tasks))
-            parked = self._parked().filter(pk__in=known.values("pk"))
-            if count := parked.update(state=_FIRST_STATE, waits=_FIRST_WAITS):
+            count = sum(self._unpark(task, version) for task, version in tasks)
+            if count:
                 self.tell()
             return count
 
-    def parked(self) -> list[str]:
+    def _unpark(self, task: str, version: int) -> int:
+        known = self._parked().filter(version=version, job__task=task)
+        parked = self._parked().filter(pk__in=known.values("pk"))
+        return parked.update(state=_FIRST_STATE, waits=_FIRST_WAITS, version=None)
+
+    def parked(self) -> list[Version]:
         with translated(self.connection):
-            return sorted(self._parked().values_list("job__task", flat=True).distinct())
+            found = self._parked().values_list("job__task", "version").distinct()
+            return sorted((task, version or 1) for task, version in found)
 
     # --- Liveness ---
 

@@ -12,7 +12,7 @@ __all__ = ["HAS_RESULT", "Row", "row_of"]
 
 _ROW = Struct(">BBBIIHHddd")
 _TIMES = Struct(">ddd")
-_HAS_TIMES, _HAS_LIMITS, _PARKED = 32, 64, 128
+_HAS_TIMES, _HAS_LIMITS = 32, 64
 HAS_RESULT = 16
 _BAND = 2**45
 
@@ -44,7 +44,7 @@ class Row:
         """What it waits for while it is blocked."""
         if self.state != State.BLOCKED:
             return None
-        return Waits.TASK if self.flags & _PARKED else Waits.LIMIT
+        return Waits.TASK if self.at else Waits.LIMIT  # A parked one has the version there.
 
 
 def row_of(raw: bytes) -> Row:

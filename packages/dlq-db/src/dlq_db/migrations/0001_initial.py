@@ -215,6 +215,13 @@ class Migration(migrations.Migration):
                         help_text="Where it waits for a slot, if it has limits.", max_length=33, null=True
                     ),
                 ),
+                (
+                    "version",
+                    models.SmallIntegerField(
+                        help_text="The version of its task that it waits for; only of a parked job.",
+                        null=True,
+                    ),
+                ),
             ],
             options={
                 "db_table": "dlq_live",

@@ -35,7 +35,8 @@ local claims = {}
 -- A job whose data this worker could not read waits, visible, for one that can.
 local function put_aside(id, row)
   leave(id, row, true)
-  park(id, row)
+  row.at = 1
+  enter(id, row, BLOCKED)
 end
 
 local function claim(id, row, data)

@@ -7,8 +7,10 @@
 
 local kinds = {
   [DATA] = 'hash', [ROWS] = 'hash', [IDS] = 'zset', [SEQUENCE] = 'string', [DUE] = 'zset', [EXPIRY] = 'zset',
-  [ASKED] = 'set', [REASONS] = 'hash', [HOLDERS] = 'set', [PARKED] = 'set', [OPEN] = 'set', [LINES] = 'zset', [SEMAPHORES] = 'hash', [PAUSES] = 'hash', [BEATS] = 'hash',
-  [WAKE] = 'stream', [RELAYED] = 'zset',
+  [ASKED] = 'set', [REASONS] = 'hash', [HOLDERS] = 'set', [PARKED] = 'set', [PAUSES] = 'hash', [BEATS] = 'hash',
+  [WAKE] = 'stream', [RELAYED] = 'zset', [SCHEDULES] = 'hash', [STANDINGS] = 'hash', [AGENDA] = 'zset',
+  [LISTED .. 'static'] = 'zset', [LISTED .. 'dynamic'] = 'zset', [FIRES] = 'hash', [FIRES_DUE] = 'zset',
+  [FIRES_AT] = 'zset', [LINES] = 'zset', [SEMAPHORES] = 'hash', [OPEN] = 'set',
 }
 for state = 1, 7 do
   kinds[COUNT .. state] = 'hash'

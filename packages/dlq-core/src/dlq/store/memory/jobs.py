@@ -21,6 +21,8 @@ class StoredJob:
     state: State
     sequence: int
     metadata: str | None
+    parked_for: tuple[str, int] | None = None
+    """The version of its task that it waits for."""
     due_at: datetime | None = None
     expires_at: datetime | None = None
     line: str | None = None
@@ -70,7 +72,7 @@ class StoredJob:
         self.waits = None
         if self.state is not State.FAILED:
             self.started_at = self.worker = None
-        self.state, self.finished_at, self.due_at = state, now, None
+        self.state, self.finished_at, self.due_at, self.parked_for = state, now, None, None
 
     def expire(self, now: datetime) -> None:
         """Fail for having waited too long."""
@@ -111,6 +113,7 @@ class StoredJob:
             self.due_at = now + timedelta(seconds=outcome.delay)
         elif self.state is State.BLOCKED:
             self.waits = Waits.TASK
+            self.parked_for = (self.new.task, outcome.version or 1)
         elif self.state is State.READY and outcome.counted is Counted.ATTEMPT:
             self.queue(next(iter(sequence)))
 

@@ -12,8 +12,8 @@ from uuid import UUID
 from dlq.errors import RunnerUnknown
 from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.limits import line_of, slot_of
-from dlq.states import WAITING, State, Waits
-from dlq.store.base import CANCELLABLE, Store
+from dlq.states import WAITING, State
+from dlq.store.base import CANCELLABLE, Store, Version
 from dlq.store.memory.admission import Admission
 from dlq.store.memory.jobs import StoredJob, claim_of, oldest, record_of
 from dlq.store.schedules import FireRecord, ScheduleRecord
@@ -186,21 +186,18 @@ class MemoryStore(Store):
                     stale.append(note.id)
             return stale
 
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
         with self.lock:
-            jobs = [job for job in self._parked() if job.new.task in tasks]
+            jobs = [job for job in self._in(State.BLOCKED) if job.parked_for in tasks]
             for job in jobs:
-                job.waits = None
+                job.waits = job.parked_for = None
                 job.queue(job.sequence)
             self._say({job.new.queue for job in jobs if job.state is State.READY})
             return len(jobs)
 
-    def parked(self) -> list[str]:
+    def parked(self) -> list[Version]:
         with self.lock:
-            return sorted({job.new.task for job in self._parked()})
-
-    def _parked(self) -> Iterator[StoredJob]:
-        return (job for job in self._in(State.BLOCKED) if job.waits is Waits.TASK)
+            return sorted({job.parked_for for job in self._in(State.BLOCKED) if job.parked_for})
 
     # --- Liveness ---
 

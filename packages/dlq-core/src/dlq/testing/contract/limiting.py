@@ -198,14 +198,14 @@ class Limiting:
     ) -> None:
         first, second = add_many(store, 2, limits=slot(), task="new.task")
         settle(store, worker, Outcome.parked(claim_one(store, worker)))
-        assert (record(store, first).waits, store.parked()) == (Waits.TASK, ["new.task"])
-        assert store.unpark(["new.task"]) == 1
+        assert (record(store, first).waits, store.parked()) == (Waits.TASK, [("new.task", 1)])
+        assert store.unpark([("new.task", 1)]) == 1
         assert (record(store, first).waits, store.parked()) == (Waits.LIMIT, [])
         assert claim_ids(store, worker) == [second]
 
     def test_a_job_that_waits_for_a_slot_is_not_parked(self, store: Store, worker: WorkerRef) -> None:
         ids = add_many(store, 2, limits=slot(), task="new.task")
-        assert (store.parked(), store.unpark(["new.task"])) == ([], 0)
+        assert (store.parked(), store.unpark([("new.task", 1)])) == ([], 0)
         assert state_of(store, ids[1]) is State.BLOCKED
 
     # --- Order ---
@@ -214,7 +214,7 @@ class Limiting:
         self, store: Store, worker: WorkerRef
     ) -> None:
         ids = add_many(store, 4, limits=slot()) + [add(store, limits=slot()) for _ in range(4)]
-        ran, outcomes = [], []
+        ran, outcomes = list[UUID](), list[Outcome]()
         while claims := store.exchange(worker, outcomes, ["default"], 5, now=NOON).claims:
             ran += [found.id for found in claims]
             outcomes = list(map(OUTCOMES["succeeded"], claims))

@@ -27,7 +27,8 @@ JOB = """
 """
 LIVE = """
     UPDATE dlq_live
-    SET state = %s, waits = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s
+    SET state = %s, waits = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s,
+        version = %s
     WHERE id = %s
 """
 
@@ -154,6 +155,7 @@ def _return(connection: BaseDatabaseWrapper, returned: Sequence[_Settled]) -> No
             (
                 *(int(done.live.state), done.live.waits, done.live.settled, done.live.settled_by),
                 *(done.live.attempts, done.live.interruptions, at(done.due_at), done.live.seq),
+                done.outcome.version,
                 key(connection, done.live.pk),
             )
             for done in returned

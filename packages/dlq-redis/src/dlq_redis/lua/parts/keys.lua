@@ -10,3 +10,6 @@ local LINE, LINES, SLOT, ADMITTED = BASE .. 'line:', BASE .. 'lines', BASE .. 's
 local SEMAPHORES, OPEN = BASE .. 'semaphores', BASE .. 'open'
 local HISTORY, LOG, NOTE, WAKE = BASE .. 'history:', BASE .. 'log:', BASE .. 'note:', BASE .. 'wake'
 local BEATS, RUNNER, WORKER, CREW = BASE .. 'beats', BASE .. 'runner:', BASE .. 'worker:', BASE .. 'crew:'
+local SCHEDULES, STANDINGS, AGENDA, LISTED = BASE .. 'schedules', BASE .. 'standings', BASE .. 'agenda', BASE .. 'listed:'
+local FIRES, FIRES_DUE = BASE .. 'fires', BASE .. 'fires:due'
+local FIRES_AT, FIRES_OF = BASE .. 'fires:at', BASE .. 'fires:of:'

@@ -1,5 +1,10 @@
 -- How a job leaves one state and enters another. ``at`` is the moment that belongs to the state: when a scheduled job
--- is due, when a running one was claimed, when a finished one ended.
+-- is due, when a running one was claimed, when a finished one ended. Of a job that is parked it is the version of its
+-- task that it waits for.
+local function parked_for(row)
+  return string.format('%.0f:', row.at) .. row.task
+end
+
 local function next_place(place)
   return place - place % BAND + redis.call('INCR', SEQUENCE)
 end
@@ -43,9 +48,8 @@ local function leave(id, row, popped)
     end
   elseif state == SCHEDULED then
     drop(DUE, id)
-  elseif state == BLOCKED and has(row, IS_PARKED) then
-    list_in(parked, row.task)[id] = false
-    mark(row, IS_PARKED, false)
+  elseif state == BLOCKED and row.at > 0 then
+    list_in(parked, parked_for(row))[id] = false
   elseif state == BLOCKED then
     drop(LINE .. line_of(row), id)
     lines[line_of(row)] = true
@@ -56,7 +60,7 @@ end
 
 local function enter(id, row, state)
   row.state = state
-  if state == RUNNABLE or state == BLOCKED then
+  if state == RUNNABLE then
     row.at = 0
   end
   count(row.queue, state, 1)
@@ -76,8 +80,8 @@ local function enter(id, row, state)
     holders[row.worker] = true
   elseif state == SCHEDULED then
     add(DUE, row.at, id)
-  elseif state == BLOCKED and has(row, IS_PARKED) then
-    list_in(parked, row.task)[id] = true
+  elseif state == BLOCKED and row.at > 0 then
+    list_in(parked, parked_for(row))[id] = true
   elseif state == BLOCKED then
     add(LINE .. line_of(row), row.place, id)
     lines[line_of(row)], touched[mark_of(row)] = true, true
@@ -92,12 +96,8 @@ end
 
 -- Its time has come: it is ready, or waits for a slot.
 local function queue_up(id, row)
+  row.at = 0
   enter(id, row, has(row, HAS_LIMITS) and BLOCKED or RUNNABLE)
-end
-
-local function park(id, row)
-  mark(row, IS_PARKED, true)
-  enter(id, row, BLOCKED)
 end
 
 -- It ends without having run; a failed job, which ran, keeps what is known of that.

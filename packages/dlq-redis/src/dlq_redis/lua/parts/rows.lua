@@ -1,8 +1,7 @@
 -- A row: what changes of a job, packed. dlq_redis/rows.py reads the same format. Times are microseconds; 0 is none.
 -- What never changes is in DATA, as the client wrote it: payload bytes are carried here and never read.
 local SCHEDULED, BLOCKED, RUNNABLE, RUNNING, SUCCEEDED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6, 7
-local HAS_HISTORY, HAS_LOG, HAS_NOTE, HAS_REASON, HAS_RESULT, HAS_TIMES = 1, 2, 4, 8, 16, 32
-local HAS_LIMITS, IS_PARKED = 64, 128  -- A blocked job that is not parked waits for a slot.
+local HAS_HISTORY, HAS_LOG, HAS_NOTE, HAS_REASON, HAS_RESULT, HAS_TIMES, HAS_LIMITS = 1, 2, 4, 8, 16, 32, 64
 local FORMAT, TIMES, LIMITS = '>BBBI4I4HHdddHc0Hc0Hc0Hc0', '>ddd', '>Hc0'
 -- What a job with limits begins with: the mark of its key, that of its queue, and the letter of its policy.
 local MARK_LENGTH, LINE_LENGTH = 16, 33
