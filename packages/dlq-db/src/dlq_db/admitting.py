@@ -33,6 +33,7 @@ from dlq_db.dialects import Dialect
 from dlq_db.endings import end
 from dlq_db.lines import END, held_slots, waiting_lines
 from dlq_db.models import Live, Pause, Semaphore
+from dlq_db.semaphores import create_semaphores, known_semaphores
 
 __all__ = ["MANY", "Admission"]
 
@@ -62,7 +63,7 @@ class Admission:
 
     def admit_declared(self, slots: Mapping[str, Slot]) -> list[Live]:
         """Have these be the slots, by the marks of their keys, and give the free ones to those that wait."""
-        self._create(slots)
+        create_semaphores(self._connection, slots, self._now)
         with self._dialect.transaction(self._connection):
             for semaphore in self._locked(slots):
                 slot = slots[semaphore.mark]
@@ -137,31 +138,16 @@ class Admission:
         rows = Semaphore.objects.using(self._connection.alias).filter(mark__in=list(marks))
         return list(rows.order_by("mark").select_for_update()) if marks else []
 
-    def _create(self, slots: Mapping[str, Slot]) -> None:
-        """Those that are missing. In a transaction of their own: who waits for another's new row holds no lock."""
-        semaphores = Semaphore.objects.using(self._connection.alias)
-        known = set(semaphores.filter(mark__in=list(slots)).values_list("mark", flat=True))
-        semaphores.bulk_create(
-            (
-                Semaphore(mark=mark, key=slot.key, slots=slot.limit, since=moment(self._now))
-                for mark, slot in sorted(slots.items())
-                if mark not in known
-            ),
-            ignore_conflicts=True,
-        )
-
     def _make(self, marks: Collection[str], lines: Iterable[str]) -> None:
-        """Those of lines whose client has died before it could declare them."""
-        semaphores = Semaphore.objects.using(self._connection.alias).filter(mark__in=list(marks))
-        known = set(semaphores.values_list("mark", flat=True))
+        """Those that are missing: the clients have died before they could declare them."""
+        known = known_semaphores(self._connection, marks)
         slots: dict[str, Slot] = {}
         for line in lines:
-            if slot_of(line) not in known and (job := self._head(line)) is not None:
-                limits = limits_from_json(job.job.limits)
+            if slot_of(line) not in known and (live := self._head(line)) is not None:
+                limits = limits_from_json(live.job.limits)
                 assert limits is not None
                 slots[slot_of(line)] = limits.slot
-        if slots:
-            self._create(slots)
+        create_semaphores(self._connection, slots, self._now)
 
     def _head(self, line: str) -> Live | None:
         waiting = Live.objects.using(self._connection.alias).filter(waits=Waits.LIMIT, line=line)
