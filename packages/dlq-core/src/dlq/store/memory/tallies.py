@@ -44,6 +44,5 @@ class MemoryTallies:
     def totals(self) -> list[Total]:
         """Sorted by queue and task."""
         return [
-            Total(queue=queue, task=task, **self._totals[queue, task])
-            for queue, task in sorted(self._totals)
+            Total(queue=queue, task=task, **self._totals[queue, task]) for queue, task in sorted(self._totals)
         ]

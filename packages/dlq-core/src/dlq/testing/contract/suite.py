@@ -83,8 +83,8 @@ class StoreContract(
 
     A test that a store cannot pass yet is overridden with ``@pytest.mark.xfail(reason=...)`` over a call of
     the original; overriding or removing one in any other way fails ``test_the_contract_is_whole``. The
-    figures ``claimers``, ``rounds``, ``countings``, ``model_examples`` and ``model_steps`` may be set for the store, and
-    ``can_listen`` is False where ``Store.listen`` returns None.
+    figures ``claimers``, ``rounds``, ``countings``, ``model_examples`` and ``model_steps`` may be set for the store,
+    and ``can_listen`` is False where ``Store.listen`` returns None.
     """
 
     @pytest.fixture

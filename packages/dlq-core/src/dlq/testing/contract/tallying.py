@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from dlq.job import Outcome, WorkerRef
+from dlq.job import NewJob, Outcome, WorkerRef
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -61,6 +61,11 @@ def _tally(minute: int, **figures: Any) -> Tally:
     return Tally(minute=after(60 * minute), **(plain | figures))
 
 
+def _jobs(*names: str) -> list[NewJob]:
+    """Jobs whose queue is the first letter of a name, and whose task is the second."""
+    return [new_job(queue=name[0], task=name[1]) for name in names]
+
+
 class Tallying:
     """Counting by queue and task, by the minute and for ever."""
 
@@ -75,7 +80,7 @@ class Tallying:
     def test_jobs_are_counted_as_they_come_by_queue_and_task(
         self, store: Store, inspector: Inspector
     ) -> None:
-        store.enqueue([new_job(queue=q, task=t) for q, t in ["bx", "ay", "bx", "by"]], now=after(59.9))
+        store.enqueue(_jobs("bx", "ay", "bx", "by"), now=after(59.9))
         add(store, queue="b", task="x", run_after=after(3600), now=after(60))
         assert inspector.totals() == [
             Total(queue="a", task="y", enqueued=1),
@@ -110,13 +115,13 @@ class Tallying:
     def test_the_outcomes_of_one_exchange_are_counted_by_queue_and_task(
         self, store: Store, worker: WorkerRef, inspector: Inspector
     ) -> None:
-        store.enqueue([new_job(queue=q, task=t) for q, t in ["ax", "ay", "bx", "ax"]], now=NOON)
+        store.enqueue(_jobs("ax", "ay", "bx", "ax"), now=NOON)
         first, second, third, fourth = claim(store, worker, queues=["a", "b"])
         outcomes = [
             Outcome.succeeded(first, "1", 1.5),
             Outcome.failed(second, FAILURE, 0.25),
             Outcome.succeeded(third, "1", 2.0),
-            Outcome.retry(fourth, FAILURE, 60, 4.0),
+            Outcome.retry(fourth, FAILURE, 60.0, 4.0),
         ]
         settle(store, worker, *outcomes)
         assert inspector.totals() == [
@@ -171,7 +176,7 @@ class Tallying:
         found = claim_one(store, worker)
         store.cancel([found.id], "no", now=NOON)
         assert inspector.totals() == [_total(enqueued=1)]
-        settle_one(store, worker, Outcome.retry(found, FAILURE, 5, 2.0))
+        settle_one(store, worker, Outcome.retry(found, FAILURE, 5.0, 2.0))
         assert inspector.totals() == [_total(enqueued=1, cancelled=1, seconds=2.0)]
 
     def test_a_reconciliation_counts_what_it_cancels(
@@ -201,7 +206,14 @@ class Tallying:
 
     @pytest.mark.parametrize(
         ("since", "until", "found"),
-        [(0, None, [0, 1, 2]), (1, None, [1, 2]), (0.5, None, [1, 2]), (0, 2, [0, 1]), (1, 1, []), (3, 9, [])],
+        [
+            (0, None, [0, 1, 2]),
+            (1, None, [1, 2]),
+            (0.5, None, [1, 2]),
+            (0, 2, [0, 1]),
+            (1, 1, []),
+            (3, 9, []),
+        ],
     )
     def test_minutes_are_chosen_by_when_they_began(
         self, store: Store, inspector: Inspector, since: float, until: float | None, found: list[int]
@@ -222,13 +234,13 @@ class Tallying:
         ],
     )
     def test_only_the_chosen_queues_and_tasks_are_told(
-        self, store: Store, inspector: Inspector, chosen: dict[str, list[str]], found: list[str]
+        self, store: Store, inspector: Inspector, chosen: dict[str, Any], found: list[str]
     ) -> None:
-        store.enqueue([new_job(queue=queue, task=task) for queue, task in ["ax", "ay", "bx"]], now=NOON)
+        store.enqueue(_jobs("ax", "ay", "bx"), now=NOON)
         assert [tally.queue + tally.task for tally in inspector.tallies(NOON, **chosen)] == found
 
     def test_names_are_told_as_they_were_given(self, store: Store, inspector: Inspector) -> None:
-        odd = {"queue": 'é "q"\n:7:', "task": "a:b\\c\n'☃"}
+        odd: dict[str, Any] = {"queue": 'é "q"\n:7:', "task": "a:b\\c\n'☃"}
         add(store, **odd)
         assert inspector.totals() == [Total(**odd, enqueued=1)]
         assert inspector.tallies(NOON, queues=[odd["queue"]], tasks=[odd["task"]]) == [

@@ -5,6 +5,6 @@ local DATA, ROWS, IDS, SEQUENCE = BASE .. 'data', BASE .. 'rows', BASE .. 'ids',
 local DUE, EXPIRY, ASKED, REASONS = BASE .. 'due', BASE .. 'expiry', BASE .. 'asked', BASE .. 'reasons'
 local READY, RUN, HOLDERS, PARKED = BASE .. 'ready:', BASE .. 'run:', BASE .. 'holders', BASE .. 'parked'
 local ENDED, KEPT, COUNT, PAUSES = BASE .. 'ended:', BASE .. 'kept:', BASE .. 'count:', BASE .. 'pauses'
-local RELAYED = BASE .. 'relayed'
+local RELAYED, TALLY, MINUTES, TOTALS = BASE .. 'relayed', BASE .. 'tally:', BASE .. 'minutes', BASE .. 'totals'
 local HISTORY, LOG, NOTE, WAKE = BASE .. 'history:', BASE .. 'log:', BASE .. 'note:', BASE .. 'wake'
 local BEATS, RUNNER, WORKER, CREW = BASE .. 'beats', BASE .. 'runner:', BASE .. 'worker:', BASE .. 'crew:'
