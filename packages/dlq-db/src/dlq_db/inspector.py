@@ -11,10 +11,11 @@ from uuid import UUID
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
-from dlq.job import JobRecord, Order, RunnerInfo, WorkerInfo
+from dlq.job import JobRecord
 from dlq.states import FINISHED, State
 from dlq.store import Inspector, JobFilter, QueueCounts, Tally, Total
 from dlq.store.tallies import FIGURES
+from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_db import models
 from dlq_db.chunks import chunks
 from dlq_db.dialects import statement

@@ -15,6 +15,7 @@ from dlq.errors import StoreRefused
 from dlq.job import NewJob
 from dlq.states import State
 from dlq.store.base import Store
+from dlq.store.inspector import Inspector
 from dlq.store.schedules import (
     Advance,
     Fire,
@@ -25,6 +26,7 @@ from dlq.store.schedules import (
     ScheduleRecord,
     Schedules,
 )
+from dlq.store.tallies import Total
 from dlq.testing.contract.builders import NOON, MakeStore, after, new_job, record
 from dlq.testing.contract.concurrency import together
 
@@ -91,9 +93,9 @@ def job_of(fired: Fire) -> NewJob:
 
 
 class ScheduleContract:
-    """What the schedules of every store promise. A store package derives from it and gives three fixtures:
-    ``make_store`` and ``store`` as for ``StoreContract``, and ``make_schedules``, which returns a function from a
-    Store object to the Schedules object that fires into it, for the same thread.
+    """What the schedules of every store promise. A store package derives from it and gives four fixtures:
+    ``make_store``, ``store`` and ``inspector`` as for ``StoreContract``, and ``make_schedules``, which returns a
+    function from a Store object to the Schedules object that fires into it, for the same thread.
     """
 
     rounds: ClassVar[int] = 5
@@ -109,6 +111,11 @@ class ScheduleContract:
     def store(self, make_store: MakeStore) -> Store:
         """An empty store, used in the test's own thread."""
         return make_store()
+
+    @pytest.fixture
+    def inspector(self) -> Inspector:
+        """As for ``StoreContract``."""
+        raise NotImplementedError("A subclass of ScheduleContract provides the fixture inspector.")
 
     @pytest.fixture
     def make_schedules(self) -> MakeSchedules:
@@ -260,6 +267,16 @@ class ScheduleContract:
             FireRecord(key="nightly", due_at=after(10), at=after(11), outcome=Fired.ENQUEUED, job=job.id)
         ]
         assert due_keys(schedules, 11) == []
+
+    def test_the_jobs_of_fires_are_counted_as_enqueued_once(
+        self, schedules: Schedules, inspector: Inspector
+    ) -> None:
+        found = put(schedules, schedule("a"), schedule("b"))
+        advances = [advance(each, fire(10, task="shop.report")) for each in found]
+        for _ in range(2):
+            schedules.advance(advances, now=after(61))
+        assert inspector.totals() == [Total(queue="default", task="shop.report", enqueued=2)]
+        assert [tally.minute for tally in inspector.tallies(NOON)] == [after(60)]
 
     def test_a_fired_job_is_stored_as_an_enqueued_one(self, store: Store, schedules: Schedules) -> None:
         fields = {name: value for name, value in EVERYTHING.items() if name not in ("words", "description")}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from dlq.job import NewJob, Outcome, WorkerRef
+from dlq.job import NewJob, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -34,6 +34,7 @@ from dlq.testing.contract.builders import (
     settle_one,
 )
 from dlq.testing.contract.concurrency import together
+from dlq.workers import WorkerRef
 
 __all__ = ["Tallying"]
 

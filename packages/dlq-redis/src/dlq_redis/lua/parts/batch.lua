@@ -35,6 +35,9 @@ local function tally(row, figure, by)
 end
 
 local function write_tallies()
+  if not next(tallied) then
+    return
+  end
   local minute, is_new = string.format('%.0f', math.floor(NOW / 60000000)), false
   for queue, tasks in pairs(tallied) do
     for task, figures in pairs(tasks) do
