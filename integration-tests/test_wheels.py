@@ -1,4 +1,4 @@
-"""Whoever installs the packages and types what the README prints has a job done, in an environment with nothing else."""
+"""Whoever installs the packages and types what the README prints has a job done; nothing else need be there."""
 
 from __future__ import annotations
 
