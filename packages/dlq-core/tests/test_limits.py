@@ -7,7 +7,17 @@ import pytest
 from dlq import Concurrency, EnqueueError, InvalidOption, KeyRefused, State, task
 from dlq.backend import queue_backend
 from dlq.ids import new_job_id
-from dlq.limits import Contender, Limits, Policy, Slot, decide, limits_from_json, limits_to_json, line_of, policy_of
+from dlq.limits import (
+    Contender,
+    Limits,
+    Policy,
+    Slot,
+    decide,
+    limits_from_json,
+    limits_to_json,
+    line_of,
+    policy_of,
+)
 
 # --- Options ---
 
@@ -136,7 +146,14 @@ def test_a_line_tells_its_policy(policy: Policy) -> None:
 
 
 def test_lines_differ_by_backend_queue_key_and_policy() -> None:
-    places = [("a", "q", "k"), ("b", "q", "k"), ("a", "r", "k"), ("a", "q", "l"), ("a q", "", "k"), ("a", "q k", "")]
+    places = [
+        ("a", "q", "k"),
+        ("b", "q", "k"),
+        ("a", "r", "k"),
+        ("a", "q", "l"),
+        ("a q", "", "k"),
+        ("a", "q k", ""),
+    ]
     lines = {line_of(backend, queue, _slot(key, 1)) for backend, queue, key in places}
     assert len(lines | {line_of("a", "q", _slot("k", 1, Policy.DISCARD))}) == 7
 

@@ -16,7 +16,6 @@ from dlq.testing.contract.builders import (
     add,
     add_many,
     after,
-    claim,
     claim_one,
     look,
     record,

@@ -119,12 +119,19 @@ class Admission:
         self._dialect.make_ready(self._connection, decision.admitted[: max(0, limit)])
         self._end(decision.discarded, slot.full)
         self._end(decision.superseded, slot.superseded)
-        self._live(decision.asked).update(cancel=slot.superseded)
+        if decision.asked:
+            self._live(decision.asked).update(cancel=slot.superseded)
 
-    def _end(self, ids: Collection[UUID], reason: str) -> None:
-        if ids:
-            self._live(ids).update(cancel=reason)
-            end(self._connection.alias, ids, State.CANCELLED, self._now)
+    def _end(self, ids: Sequence[UUID], reason: str) -> None:
+        if not ids:
+            return
+        now = self._now or self._dialect.clock(self._connection)
+        self._live(ids).update(cancel=reason)
+        of_backend: dict[str, list[UUID]] = {}
+        for id, backend in self._live(ids).values_list("pk", "backend"):
+            of_backend.setdefault(backend, []).append(id)
+        for backend, some in of_backend.items():
+            end(self._connection, backend, some, State.CANCELLED, now)
 
     def _live(self, ids: Collection[UUID]) -> QuerySet[Live]:
         return Live.objects.using(self._connection.alias).filter(pk__in=ids)

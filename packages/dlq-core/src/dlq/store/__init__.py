@@ -5,6 +5,7 @@ from dlq.store.inspector import Inspector, JobFilter, QueueCounts, SlotCounts
 from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
+from dlq.store.tallies import Tally, Total
 
 __all__ = [
     "Inspector",
@@ -17,4 +18,6 @@ __all__ = [
     "Schedules",
     "SlotCounts",
     "Store",
+    "Tally",
+    "Total",
 ]

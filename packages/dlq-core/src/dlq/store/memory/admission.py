@@ -9,6 +9,7 @@ from uuid import UUID
 from dlq.limits import Contender, Slot, decide, policy_of, slot_mark, slot_of
 from dlq.states import State, Waits
 from dlq.store.memory.jobs import StoredJob
+from dlq.store.memory.tallies import MemoryTallies
 
 __all__ = ["Admission"]
 
@@ -16,9 +17,12 @@ __all__ = ["Admission"]
 class Admission:
     """The keys of a store, and the jobs that hold slots of them or wait for one."""
 
-    def __init__(self, jobs: Mapping[UUID, StoredJob], sequence: Iterator[int]) -> None:
-        """Of these jobs; who gets a slot gets the next number of the sequence."""
+    def __init__(
+        self, jobs: Mapping[UUID, StoredJob], sequence: Iterator[int], tallies: MemoryTallies
+    ) -> None:
+        """Of these jobs; who gets a slot gets the next number of the sequence, and who gives way is counted."""
         self._jobs = jobs
+        self._tallies = tallies
         self._sequence = sequence
         self.slots: dict[str, Slot] = {}
         """By the mark of their key, as they were declared last."""
@@ -80,8 +84,10 @@ class Admission:
         return admitted
 
     def _end(self, id: UUID, reason: str, now: datetime) -> None:
-        self._jobs[id].finish(State.CANCELLED, now)
-        self._jobs[id].reason = reason
+        job = self._jobs[id]
+        job.finish(State.CANCELLED, now)
+        job.reason = reason
+        self._tallies.add(job.new, now, {"cancelled": 1})
 
 
 def _contender(job: StoredJob) -> Contender:

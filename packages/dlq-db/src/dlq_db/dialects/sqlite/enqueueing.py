@@ -15,6 +15,7 @@ from dlq_db.chunks import chunks
 from dlq_db.dialects.sqlite.writing import key, reserve, write_many
 from dlq_db.lines import first_state, line_for
 from dlq_db.models import Job
+from dlq_db.tallying import Sums, add, count
 
 __all__ = ["enqueue"]
 
@@ -39,6 +40,7 @@ def enqueue(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob
     new = _unknown(connection, jobs)
     at = connection.ops.adapt_datetimefield_value
     job_rows, live_rows = [], []
+    sums: Sums[tuple[str, str]] = {}
     for place, job in zip(places, new, strict=False):
         id, run_after, expires_at = key(connection, job.id), at(job.run_after), at(_expiry(job, now))
         waits = job.run_after is not None and job.run_after > now
@@ -58,8 +60,10 @@ def enqueue(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob
                 line,
             )
         )
+        add(sums, (job.queue, job.task), {"enqueued": 1})
     write_many(connection, JOB, job_rows)
     write_many(connection, LIVE, live_rows)
+    count(connection, backend, sums, now)
 
 
 def _unknown(connection: BaseDatabaseWrapper, jobs: Sequence[NewJob]) -> list[NewJob]:

@@ -15,6 +15,7 @@ from dlq_db.endings import end
 from dlq_db.lines import first_state
 from dlq_db.models import Attempt, Live, Worker
 from dlq_db.queues import paused_queues, waiting_queues
+from dlq_db.tallying import Folds, fold, is_anything_to_fold
 
 __all__ = ["look"]
 
@@ -22,7 +23,7 @@ PROMOTE = "UPDATE dlq_live SET state = %s, waits = %s, due_at = NULL, seq = %s W
 
 
 def look(
-    connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime
+    connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime, folds: Folds
 ) -> tuple[Sight, bool]:
     """See ``Dialect.look``."""
     over = _live(connection, backend).filter(expires_at__lte=now, state__lt=State.RUNNING)
@@ -30,8 +31,10 @@ def look(
     expired = promoted = 0
     if limit and (over.exists() or due.exists()):
         with immediate(connection):
-            expired = _expire(connection, over, limit, now)
+            expired = _expire(connection, backend, over, limit, now)
             promoted = _promote(connection, due, limit)
+    if limit and folds.are_due(now):
+        folds.note(_fold(connection, backend, now), now)
     paused = paused_queues(connection, backend, now)
     seats = Worker.objects.using(connection.alias).filter(backend=backend, runner__name=runner)
     sight = Sight(
@@ -45,13 +48,22 @@ def look(
     return sight, Live.objects.using(connection.alias).filter(waits=Waits.LIMIT).exists()
 
 
+def _fold(connection: BaseDatabaseWrapper, backend: str, now: datetime) -> int:
+    if not is_anything_to_fold(connection, backend, now):
+        return 0
+    with immediate(connection):
+        return fold(connection, backend, now)
+
+
 def _live(connection: BaseDatabaseWrapper, backend: str) -> QuerySet[Live]:
     return Live.objects.using(connection.alias).filter(backend=backend)
 
 
-def _expire(connection: BaseDatabaseWrapper, over: QuerySet[Live], limit: int, now: datetime) -> int:
+def _expire(
+    connection: BaseDatabaseWrapper, backend: str, over: QuerySet[Live], limit: int, now: datetime
+) -> int:
     expired = dict(over.order_by("expires_at").values_list("pk", "expires_at")[:limit])
-    end(connection.alias, list(expired), State.FAILED, now)
+    end(connection, backend, list(expired), State.FAILED, now)
     Attempt.objects.using(connection.alias).bulk_create(
         Attempt(
             job_id=id,
