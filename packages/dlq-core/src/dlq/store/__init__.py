@@ -1,15 +1,29 @@
 """The interfaces between the runtime and storage."""
 
 from dlq.store.base import Store
-from dlq.store.inspector import Inspector, JobFilter, QueueCounts
+from dlq.store.inspector import (
+    BOUND,
+    FailureGroup,
+    Failures,
+    Inspector,
+    JobCount,
+    JobFilter,
+    JobPage,
+    QueueCounts,
+)
 from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
 
 __all__ = [
+    "BOUND",
+    "FailureGroup",
+    "Failures",
     "Inspector",
     "InstrumentedStore",
+    "JobCount",
     "JobFilter",
+    "JobPage",
     "MemoryInspector",
     "MemorySchedules",
     "MemoryStore",

@@ -34,6 +34,7 @@ from dlq.testing.contract.payloads import Payloads
 from dlq.testing.contract.reaching import Reaching
 from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
+from dlq.testing.contract.searching import Searching
 from dlq.testing.contract.settling import Settling
 
 __all__ = ["StoreContract"]
@@ -60,6 +61,7 @@ class StoreContract(
     Keeping,
     Reaching,
     Inspecting,
+    Searching,
     Aliases,
     Concurrency,
     Intervening,
