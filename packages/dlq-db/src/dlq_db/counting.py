@@ -77,4 +77,5 @@ def _ready(
 def _read(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchall()
+        rows: list[Any] = cursor.fetchall()
+        return rows

@@ -59,7 +59,7 @@ def _any(parts: Iterable[Q]) -> Q:
     return reduce(or_, parts)
 
 
-def _last_exception() -> QuerySet[Attempt, str]:
+def _last_exception() -> QuerySet[Attempt, tuple[str]]:
     return Attempt.objects.filter(job=OuterRef("pk")).order_by("-pk").values_list("exception")[:1]
 
 

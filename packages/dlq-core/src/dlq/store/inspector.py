@@ -16,7 +16,16 @@ from uuid import UUID
 from dlq.job import JobRecord, RunnerInfo
 from dlq.states import State
 
-__all__ = ["BOUND", "FailureGroup", "Failures", "Inspector", "JobCount", "JobFilter", "JobPage", "QueueCounts"]
+__all__ = [
+    "BOUND",
+    "FailureGroup",
+    "Failures",
+    "Inspector",
+    "JobCount",
+    "JobFilter",
+    "JobPage",
+    "QueueCounts",
+]
 
 BOUND = 10_000
 """How many jobs a search or a count that is bounded looks at, unless it is told otherwise."""
