@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import connections, transaction
 
-from dlq.job import Cancelled, Exchanged, Note, Outcome, WorkerRef
+from dlq.job import Cancelled, Exchanged, Note, Outcome
 from dlq.states import State
 from dlq.testing.contract.builders import (
     FAILURE,
@@ -25,6 +25,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     state_of,
 )
+from dlq.workers import WorkerRef
 from dlq_db.store import DatabaseStore
 
 PATIENCE = 60.0

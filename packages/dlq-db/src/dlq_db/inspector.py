@@ -10,9 +10,10 @@ from uuid import UUID
 from django.db.models import Count, QuerySet
 from django.db.models.functions import Now
 
-from dlq.job import JobRecord, Order, RunnerInfo, WorkerInfo
+from dlq.job import JobRecord
 from dlq.states import State
 from dlq.store import BOUND, Failures, Inspector, JobCount, JobFilter, JobPage, QueueCounts
+from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_db import searching
 from dlq_db.chunks import chunks
 from dlq_db.counting import counted

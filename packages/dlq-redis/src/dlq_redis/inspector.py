@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from dlq.job import JobRecord, Order, RunnerInfo, WorkerInfo
+from dlq.job import JobRecord
 from dlq.states import State
 from dlq.store import (
     BOUND,
@@ -20,6 +20,7 @@ from dlq.store import (
     JobPage,
     QueueCounts,
 )
+from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_redis.clock import moment
 from dlq_redis.data import due_since
 from dlq_redis.filters import packed_filter

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from dlq.ids import new_job_id
-from dlq.job import Failure, Note, Outcome, WorkerRef
+from dlq.job import Failure, Note, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import BOUND, FailureGroup, Inspector, JobCount, JobFilter, JobPage
@@ -25,6 +25,7 @@ from dlq.testing.contract.builders import (
     one_of_each,
     settle_one,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Searching"]
 

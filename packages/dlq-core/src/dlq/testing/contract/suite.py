@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from dlq.job import WorkerRef
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
 from dlq.testing.contract.aliases import Aliases
@@ -36,6 +35,7 @@ from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
 from dlq.testing.contract.searching import Searching
 from dlq.testing.contract.settling import Settling
+from dlq.workers import WorkerRef
 
 __all__ = ["StoreContract"]
 
