@@ -188,8 +188,9 @@ class Searching:
     # --- Counts ---
 
     def test_a_count_ends_where_it_has_looked_at_enough(self, store: Store, inspector: Inspector) -> None:
-        add_many(store, 12)
-        add(store, queue="other")
+        ids = sorted(new_job_id() for _ in range(13))
+        for id in ids:
+            add(store, id=id, queue="other" if id == ids[-1] else "default")
         assert inspector.count(EVERYTHING) == JobCount(13)
         assert inspector.count(EVERYTHING, within=10) == JobCount(10, exact=False)
         assert inspector.count(JobFilter(queues=["default"]), within=10) == JobCount(9, exact=False)
