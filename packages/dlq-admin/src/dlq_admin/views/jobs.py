@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 
 from dlq import JobFilter, State
 from dlq.control import job_record
+from dlq.overrides import read_origin
 from dlq.store import JobPage
-from dlq.task import read_origin
 from dlq_admin.filters import Filters, read_filters
 from dlq_admin.showing import call_of, pretty
 from dlq_admin.timeline import timeline_of

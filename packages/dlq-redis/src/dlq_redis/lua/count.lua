@@ -4,7 +4,7 @@
 -- ARGV:  [1] now, of no meaning here; [2] the id that all are below, or empty; [3] how many to look at, at most; then the
 --        filter, see parts/filter.lua
 -- Reply: the last id that was looked at, or nothing when there are no more; how many were looked at; how many fit
---: include keys rows batch line filter
+--: include keys rows batch order line filter
 
 read_filter(4)
 local next_id = line_of(filter.states, ARGV[2], '')

@@ -4,7 +4,7 @@
 -- ARGV:  [1] now, of no meaning here; [2] the id that all are below, or empty; [3] how many to look at, at most
 -- Reply: the last id that was looked at, or nothing when there are no more; how many were looked at; of each group: task,
 --        exception, how many, the highest id, when the last of them failed
---: include keys rows batch line filter
+--: include keys rows batch order line filter
 
 local next_id = line_of({ [tostring(FAILED)] = true }, ARGV[2], '')
 local budget, looked_at, groups, order = tonumber(ARGV[3]), 0, {}, {}

@@ -6,7 +6,7 @@
 --        see parts/filter.lua
 -- Reply: the last id that was looked at, or nothing when there are no more; how many were looked at; records as get.lua
 --        gives them
---: include keys rows batch records line filter
+--: include keys rows batch records order line filter
 
 read_filter(6)
 local next_id = line_of(filter.states, ARGV[2], ARGV[3])

@@ -2,17 +2,6 @@
 -- by id, and lists of several states are merged.
 local PAGE = 100
 
--- Not ``<``, which goes by the server's locale.
-local function is_below(id, other)
-  for index = 1, #id do
-    local one, two = string.byte(id, index), string.byte(other, index)
-    if one ~= two then
-      return one < two
-    end
-  end
-  return false
-end
-
 -- The rank in IDS of the first job of a state, of the first whose id is not below the given one, and of the last.
 local function ranks_of(state, id)
   local first = redis.call('ZCOUNT', IDS, '-inf', '(' .. state)
