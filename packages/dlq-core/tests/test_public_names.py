@@ -15,6 +15,7 @@ PUBLIC_NAMES = [
     "Counted",
     "DlqError",
     "EnqueueError",
+    "EnqueueUnconfirmed",
     "Expired",
     "Exponential",
     "Failure",

@@ -3,7 +3,8 @@
 DlqError
 ├── ConfigError            a setting or an option is wrong (also Django's ImproperlyConfigured)
 ├── InvalidOption          a task was declared with an option that cannot work (also Django's InvalidTask)
-├── EnqueueError           the job was refused at enqueue; nothing was stored
+├── EnqueueError           the job was refused at enqueue; nothing was stored, but for the next
+│   ├── EnqueueUnconfirmed the store did not say, or not in time, that it has the job: it may have it
 │   ├── PayloadError       an argument does not survive JSON unchanged (also TypeError)
 │   ├── PayloadTooLarge    the arguments are larger than ``max_payload``
 │   ├── CallableRefused    a dotted path is neither a task nor allowed by ``DLQ_CALLABLES``
@@ -25,6 +26,9 @@ DlqError
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from uuid import UUID
+
 from django.core.exceptions import ImproperlyConfigured
 from django.tasks.exceptions import InvalidTask
 
@@ -33,6 +37,7 @@ __all__ = [
     "ConfigError",
     "DlqError",
     "EnqueueError",
+    "EnqueueUnconfirmed",
     "Expired",
     "InvalidOption",
     "JobCancelled",
@@ -66,7 +71,29 @@ class InvalidOption(DlqError, InvalidTask):
 
 
 class EnqueueError(DlqError):
-    """The job was refused at enqueue, and nothing was stored."""
+    """The job was refused at enqueue, and nothing was stored; all but ``EnqueueUnconfirmed`` say so."""
+
+
+class EnqueueUnconfirmed(EnqueueError):
+    """The store did not answer, or did not say in time that the jobs are safe: it may have them, or may not."""
+
+    def __init__(self, problem: str, ids: Collection[UUID], again: Callable[[], None]) -> None:
+        """``ids`` are those of the jobs; ``again`` enqueues them under the same ids."""
+        jobs = f"the job {next(iter(ids))}" if len(ids) == 1 else f"each of {len(ids)} jobs"
+        super().__init__(
+            f"It is not confirmed that {jobs} is safe in the queue: {problem.rstrip('.')}. enqueue_again() of this "
+            f"error tries again under the same id, which stores nothing twice."
+        )
+        self.ids = tuple(ids)
+        """The ids of the jobs, as ``get_result`` takes them once they are known to be there."""
+        self._again = again
+
+    def enqueue_again(self) -> None:
+        """Enqueue the same jobs under the same ids: what the store has already stays as it is.
+
+        Raises EnqueueUnconfirmed when it is still not confirmed, EnqueueError when the store refuses.
+        """
+        self._again()
 
 
 class PayloadError(EnqueueError, TypeError):

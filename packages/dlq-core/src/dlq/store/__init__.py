@@ -1,5 +1,6 @@
 """The interfaces between the runtime and storage."""
 
+from dlq.store.asynchronous import AsyncStore
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector, JobFilter, QueueCounts
 from dlq.store.instrumented import InstrumentedStore
@@ -7,6 +8,7 @@ from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
 
 __all__ = [
+    "AsyncStore",
     "Inspector",
     "InstrumentedStore",
     "JobFilter",
