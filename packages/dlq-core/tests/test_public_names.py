@@ -15,6 +15,7 @@ PUBLIC_NAMES = [
     "Counted",
     "DlqError",
     "EnqueueError",
+    "EnqueueUnanswered",
     "Expired",
     "Exponential",
     "Failure",
