@@ -11,3 +11,4 @@ html_theme = "furo"
 autodoc_typehints = "description"
 # The build needs no network: names of Python and Django stay unlinked, but each of our own must exist.
 nitpick_ignore_regex = [("py:.*", r"(?!dlq(_|\.|$)).*")]
+exclude_patterns = ["changes/*"]

@@ -17,7 +17,7 @@ from dlq.errors import RunnerUnknown
 from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store import Store
-from dlq.store.base import CANCELLABLE
+from dlq.store.base import CANCELLABLE, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_db import controls
 from dlq_db.chunks import chunks
@@ -137,18 +137,23 @@ class DatabaseStore(Store):
         with translated(self.connection):
             return self.dialect.annotate(self.connection, self.alias, notes)
 
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
         with translated(self.connection):
-            blocked = self._live().filter(state=State.BLOCKED, job__task__in=list(tasks))
-            unparked = self._live().filter(pk__in=blocked.values("pk"), state=State.BLOCKED)
-            if count := unparked.update(state=State.READY):
+            count = sum(self._unpark(task, version) for task, version in tasks)
+            if count:
                 self.tell()
             return count
 
-    def parked(self) -> list[str]:
+    def _unpark(self, task: str, version: int) -> int:
+        parked = self._live().filter(state=State.BLOCKED, version=version, job__task=task)
+        unparked = self._live().filter(pk__in=parked.values("pk"), state=State.BLOCKED)
+        return unparked.update(state=State.READY, version=None)
+
+    def parked(self) -> list[Version]:
         with translated(self.connection):
-            blocked = self._live().filter(state=State.BLOCKED)
-            return sorted(blocked.values_list("job__task", flat=True).distinct())
+            parked = self._live().filter(state=State.BLOCKED, version__isnull=False)
+            found = parked.values_list("job__task", "version").distinct()
+            return sorted((task, version or 1) for task, version in found)
 
     # --- Liveness ---
 
