@@ -13,11 +13,11 @@ import pytest
 
 from dlq.errors import WorkerLost
 from dlq.job import Claim, Failure, JobRecord, Outcome
+from dlq.overrides import with_origin
 from dlq.states import State
 from dlq.store.inspector import JobFilter, QueueCounts
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Fired, FireRecord, Proposal, Schedule
-from dlq.task import with_origin
 from dlq.testing.audit import Auditor
 from dlq.testing.contract.builders import NOON, OUTCOMES, add, one_of_each, register
 from dlq.workers import WorkerRef

@@ -9,11 +9,11 @@ from itertools import chain
 from uuid import UUID
 
 from dlq.job import Counted, JobRecord
+from dlq.overrides import read_origin
 from dlq.states import FINISHED, State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector, JobFilter, QueueCounts
 from dlq.store.schedules import Fired, ScheduleRecord, Schedules
-from dlq.task import read_origin
 from dlq.workers import RunnerInfo
 
 __all__ = ["Auditor"]
