@@ -72,6 +72,8 @@ class Field:
         ended: list[float] = []
 
         def goes_on() -> bool:
+            if self.load.defect is not None:
+                raise self.load.defect
             at = self.ledger.first_end(self.load.accepted_since(since))
             ended.extend([] if at is None else [at])
             return bool(ended)

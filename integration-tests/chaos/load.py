@@ -74,7 +74,8 @@ class Load:
         self._unfinished = unfinished
         self._most = most
         self._stop = threading.Event()
-        self._defect: BaseException | None = None
+        self.defect: BaseException | None = None
+        """What has ended it before its time."""
 
     def accepted_since(self, at: float) -> set[UUID]:
         """The jobs that were accepted after this monotonic time."""
@@ -90,8 +91,8 @@ class Load:
         finally:
             self._stop.set()
             thread.join()
-        if self._defect is not None:
-            raise self._defect
+        if self.defect is not None:
+            raise self.defect
 
     def _feed(self) -> None:
         try:
@@ -99,7 +100,7 @@ class Load:
                 if self._unfinished(len(self.accepted)) < self._most:
                     self._enqueue(self._dice.choices(KINDS, k=self._batch))
         except BaseException as defect:
-            self._defect = defect
+            self.defect = defect
         finally:
             connections[self._site.alias].close()
 
