@@ -14,7 +14,7 @@ from pytest_django import Settings
 from dlq import (
     DlqError,
     EnqueueError,
-    EnqueueUnconfirmed,
+    EnqueueUnanswered,
     Exponential,
     MemoryBackend,
     PayloadError,
@@ -237,12 +237,22 @@ def test_an_error_of_the_store_is_an_enqueue_error_with_its_cause(error: type[St
 
 
 @pytest.mark.usefixtures("refusing")
-def test_where_the_store_did_not_answer_nobody_says_that_nothing_was_enqueued() -> None:
-    with pytest.raises(EnqueueUnconfirmed, match=r"not confirmed that the job .*: the store says") as raised:
+def test_where_the_store_does_not_answer_nobody_says_that_nothing_was_enqueued() -> None:
+    with pytest.raises(EnqueueUnanswered, match="It is not confirmed that the job") as raised:
         echo("StoreUnavailable")
-    assert isinstance(raised.value.__cause__, StoreUnavailable)
-    assert len(raised.value.ids) == 1
-    with pytest.raises(EnqueueUnconfirmed) as again:
+    (id,) = raised.value.ids
+    assert f"the job {id} was enqueued: the store says" in str(raised.value)
+    with pytest.raises(EnqueueUnanswered, match="that the 2 jobs were enqueued") as raised:
+        echo.enqueue_many([(("StoreUnavailable",), {}), ((2,), {})])
+    assert len(raised.value.ids) == 2
+    assert type(raised.value.__cause__) is StoreUnavailable
+
+
+@pytest.mark.usefixtures("refusing")
+def test_what_was_not_answered_may_be_enqueued_again_under_the_same_id() -> None:
+    with pytest.raises(EnqueueUnanswered) as raised:
+        echo("StoreUnavailable")
+    with pytest.raises(EnqueueUnanswered) as again:
         raised.value.enqueue_again()
     assert again.value.ids == raised.value.ids
 

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -16,7 +17,7 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from pytest_django import Settings
 
-from dlq import EnqueueUnconfirmed, QueueBackend, queue_backend
+from dlq import EnqueueUnanswered, QueueBackend, queue_backend
 from dlq.errors import StoreUnavailable
 from dlq.signals import store_called
 from dlq.testing.contract.builders import new_job
@@ -148,10 +149,10 @@ def test_an_answer_that_was_lost_is_said_with_the_id_and_can_be_tried_again(
     server: Server, through: QueueBackend, proxy: Proxy, ask: Any
 ) -> None:
     proxy.withhold_replies = True
-    with pytest.raises(EnqueueUnconfirmed, match=r"not confirmed that the job .* enqueue_again") as raised:
+    with pytest.raises(EnqueueUnanswered, match=r"not confirmed that the job .* enqueue_again") as raised:
         asyncio.run(ask()) if asyncio.iscoroutinefunction(ask) else ask()
     assert isinstance(raised.value.__cause__, StoreUnavailable)
-    ids = list(raised.value.ids)
+    ids = [UUID(id) for id in raised.value.ids]
     proxy.withhold_replies = False
     raised.value.enqueue_again()
     assert [record.id for record in RedisStore("default", server).get(ids)] == ids

@@ -8,7 +8,7 @@ import pytest
 from django.tasks.exceptions import InvalidTask
 from pytest_django import Settings
 
-from dlq import EnqueueUnconfirmed, QueueBackend, queue_backend
+from dlq import EnqueueUnanswered, QueueBackend, queue_backend
 from dlq.errors import StoreNotReady
 from dlq.states import State
 from dlq.testing.contract.builders import add, add_many, claim_ids, new_job, register, state_of
@@ -88,8 +88,8 @@ def test_the_caller_gets_the_ids_and_may_try_again(
 ) -> None:
     client(server).config_set("appendfsync", "no")
     settings.TASKS["default"]["OPTIONS"]["socket_timeout"] = 0.2
-    with pytest.raises(EnqueueUnconfirmed, match=r"not confirmed .* has taken 1 jobs") as raised:
+    with pytest.raises(EnqueueUnanswered, match=r"not confirmed .* has taken 1 jobs") as raised:
         tasks.noop.using(durability="aof").enqueue()
     client(server).config_set("appendfsync", "always")
     raised.value.enqueue_again()
-    assert [record.id for record in backend.store.get(raised.value.ids)] == list(raised.value.ids)
+    assert [result.id for result in backend.get_results(raised.value.ids)] == list(raised.value.ids)

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.tasks.signals import log_task_enqueued, task_enqueued
 
-from dlq.errors import EnqueueError, EnqueueUnconfirmed, StoreError, StoreUnavailable, UnknownTask
+from dlq.errors import EnqueueError, EnqueueUnanswered, StoreError, StoreUnavailable, UnknownTask
 from dlq.job import JobRecord, NewJob
 from dlq.middleware import MiddlewareJob, chain
 from dlq.on_commit import SendOnCommit, open_transaction
@@ -80,7 +80,7 @@ class Sending:
     def _refusal(self, batch: list[Prepared], error: StoreError) -> EnqueueError:
         if not isinstance(error, StoreUnavailable):
             return EnqueueError(f"Nothing was enqueued: {error}")
-        return EnqueueUnconfirmed(str(error), [job.id for job, _ in batch], partial(self._send, batch))
+        return EnqueueUnanswered([result.id for _, result in batch], error, partial(self._send, batch))
 
     def _announce(self, batch: list[Prepared], enqueued_at: datetime) -> None:
         """Complete the results of jobs that the store has taken, and tell those who listen."""

@@ -91,6 +91,8 @@ def _connect(server: Server) -> tuple[Redis | RedisCluster, ...]:
     if server.cluster:
         return (RedisCluster.from_url(server.url, max_connections=CONNECTIONS, **options),)
     if server.sentinels:
-        asked: Any = Sentinel(server.sentinel_hosts, sentinel_kwargs=server.impatient)
+        asked: Any = Sentinel(  # type: ignore[no-untyped-call]
+            server.sentinel_hosts, sentinel_kwargs=server.impatient
+        )
         return (asked.master_for(server.service, **{**server.of_the_master, **options}), *asked.sentinels)
     return (Redis.from_url(server.url, **options),)

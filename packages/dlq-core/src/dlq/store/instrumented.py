@@ -12,7 +12,7 @@ from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcom
 from dlq.signals import store_called
 from dlq.states import State
 from dlq.store.asynchronous import AsyncStore
-from dlq.store.base import CANCELLABLE, Store
+from dlq.store.base import CANCELLABLE, Store, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["InstrumentedStore"]
@@ -117,10 +117,10 @@ class InstrumentedStore(Store):
     def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
         return self._report(self.wrapped.annotate, notes, now=now)
 
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
         return self._report(self.wrapped.unpark, tasks, now=now)
 
-    def parked(self) -> list[str]:
+    def parked(self) -> list[Version]:
         return self._report(self.wrapped.parked)
 
     def register_runner(self, runner: RunnerInfo, *, now: datetime | None = None) -> None:
