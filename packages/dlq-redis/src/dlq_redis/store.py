@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from dlq.logs import get_logger
 from dlq.states import State
 from dlq.store import Store
 from dlq.store.base import CANCELLABLE, Version
+from dlq.store.tallies import TALLIES_KEPT
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_redis import connection
 from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
@@ -237,7 +238,9 @@ class RedisStore(Store):
     # --- Upkeep ---
 
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
-        promoted, expired, ready, paused, told, asked = self.call("look", now, runner, limit)
+        promoted, expired, ready, paused, told, asked = self.call(
+            "look", now, runner, limit, TALLIES_KEPT // timedelta(microseconds=1)
+        )
         return Sight(
             promoted=promoted,
             expired=expired,

@@ -44,6 +44,9 @@ __all__ = ["Execution", "load", "run_job"]
 
 logger = get_logger("dlq.job")
 
+UNKNOWN = "unknown"
+"""In the place of a worker that nobody remembers."""
+
 
 def run_job(
     claim: Claim,
@@ -340,6 +343,8 @@ def _running_result(
     alias: str,
 ) -> TaskResult[..., Any]:
     raised = [attempt for attempt in history if attempt.counted is Counted.ATTEMPT]
+    # Where the history could not be read, its attempts still count.
+    unread = [UNKNOWN] * (claim.attempts - len(raised))
     return TaskResult(
         task=task,
         id=str(claim.id),
@@ -354,7 +359,7 @@ def _running_result(
         errors=[
             TaskError(exception_class_path=a.failure.exception, traceback=a.failure.traceback) for a in raised
         ],
-        worker_ids=[*(attempt.worker for attempt in raised), claim.worker],
+        worker_ids=[*unread, *(attempt.worker for attempt in raised), claim.worker],
         state=State.RUNNING,
         interruptions=claim.interruptions,
         history=history,
