@@ -7,7 +7,8 @@ Blocks are done from the top of the page to its end:
 - Other Python is run, in one namespace for the whole page, as in a shell. Afterwards the jobs that are waiting run,
   and none may fail.
 - Lines of shell are run in the folder of the project. A runner that would not end gets ``--burst``.
-- TOML, YAML, INI and JSON must be readable; whose first line names a file, as in Python, becomes that file.
+- TOML, YAML, INI and JSON must be readable; whose first line names a file, as in Python, becomes that file, and so
+  does HTML.
 
 ``<!-- not run: why -->`` above a block leaves it out, and ``<!-- from: an empty folder -->`` anywhere gives a page no
 project to begin with.
@@ -34,7 +35,7 @@ _FENCE = re.compile(
     r"^(?:<!-- not run: (?P<why>[^\n]+?) -->\n+)?(?P<indent> *)```(?P<language>[a-z]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
-_FILE = re.compile(r"# (?P<name>[\w./-]+\.(py|toml|yaml|yml|ini|json))(?::.*)?\n")
+_FILE = re.compile(r"(?:# |<!-- )(?P<name>[\w./-]+\.(py|toml|yaml|yml|ini|json|html))(?: -->|:.*)?\n")
 HERE = Path(__file__).resolve().parent
 ONCE = "\nINSTALLED_APPS = list(dict.fromkeys(INSTALLED_APPS))\n"
 """A page may add apps that the project has already."""
@@ -93,14 +94,18 @@ readers: dict[str, Callable[[str], object]] = {
 class Workshop:
     """A project in a folder of its own, in which the blocks of one page are done."""
 
-    def __init__(self, page: Path, template: Path, folder: Path, redis: str) -> None:
-        """``template`` is a project with its tables made; its copy will be in ``folder``.
+    def __init__(
+        self, page: Path, template: Path, folder: Path, redis: str, python: Path = Path(sys.executable)
+    ) -> None:
+        """``template`` is a project; its copy will be in ``folder``.
 
-        The Redis server at ``redis`` takes the place of the one that pages name.
+        The Redis server at ``redis`` takes the place of the one that pages name, and ``python`` that of the virtual
+        environment which they take for granted.
         """
         self._page = page
         self._folder = folder
         self._redis = redis
+        self._python = python
         self._written: set[str] = set()
         self._kernel: Kernel | None = None
         if EMPTY not in page.read_text():
@@ -120,13 +125,18 @@ class Workshop:
             self._shell(block)
 
     def close(self) -> None:
-        """Run what waits, and end."""
+        """Run the jobs that wait, and end."""
+        if self._kernel is not None:
+            self._kernel.run("run_what_waits()", "the jobs of the page")
+        self._leave()
+
+    def _leave(self) -> None:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
 
     def _write(self, name: str, text: str) -> None:
-        self.close()
+        self._leave()
         path = self._folder / ("mysite/settings.py" if name == "settings.py" else name)
         text = text.replace("redis://localhost:6379/0", self._redis)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,13 +148,13 @@ class Workshop:
         self._written.add(name)
 
     def _shell(self, block: Block) -> None:
-        self.close()
+        self._leave()
         for line in filter(None, block.text.splitlines()):
             command = _ending(line.removeprefix("$ "))
             done = subprocess.run(
                 ["bash", "-c", command],
                 cwd=self._folder,
-                env=clean_environment(),
+                env=clean_environment(self._python),
                 capture_output=True,
                 text=True,
                 timeout=300,
@@ -156,7 +166,7 @@ class Workshop:
 
     def _running(self) -> Kernel:
         if self._kernel is None:
-            self._kernel = Kernel(self._folder)
+            self._kernel = Kernel(self._folder, self._python)
         return self._kernel
 
 
@@ -166,25 +176,25 @@ def _ending(command: str) -> str:
     return re.sub(r"^(python manage\.py queue_runner)\b(?!.*--burst)", r"\1 --burst", command)
 
 
-def clean_environment() -> dict[str, str]:
-    """That of a shell in which the project's virtual environment is active, and nothing of these tests."""
+def clean_environment(python: Path = Path(sys.executable)) -> dict[str, str]:
+    """That of a shell in which the virtual environment of ``python`` is active, and nothing of these tests."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("DLQ_", "DJANGO_", "PYTEST"))
     }
-    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return {**kept, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 class Kernel:
     """A Python in which the statements of a page are run one after the other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, python: Path) -> None:
         """``folder`` is that of the project."""
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "page_kernel.py")],
+            [str(python), str(HERE / "page_kernel.py")],
             cwd=folder,
-            env=clean_environment(),
+            env=clean_environment(python),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -201,8 +211,5 @@ class Kernel:
         assert json.loads(answer) is None, f"{name}:\n{json.loads(answer)}"
 
     def close(self) -> None:
-        """Run the jobs that wait, and end."""
-        try:
-            self.run("run_what_waits()", "the jobs of the page")
-        finally:
-            self._process.communicate(timeout=60)
+        """End."""
+        self._process.communicate(timeout=60)

@@ -17,7 +17,7 @@ PAGES = [
     *sorted(ROOT.glob("packages/*/README.md")),
     *sorted(
         page
-        for room in ("tutorial", "how-to", "coming-from", "examples")
+        for room in ("tutorial", "how-to", "coming-from", "examples", "reference")
         for page in (ROOT / "docs" / room).glob("*.md")
     ),
 ]

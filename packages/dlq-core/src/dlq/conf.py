@@ -131,7 +131,7 @@ class Settings:
     middleware: Sequence[str] = ()
     """Dotted paths of classes with hooks around jobs, see ``dlq.middleware``."""
     ignore_apps: Sequence[str] = ()
-    """Modules of installed apps, such as ``"shop"``, whose tasks are not looked for."""
+    """Modules of installed apps, such as ``"shop"``, whose ``tasks`` and ``cron`` modules are passed over."""
     logger_factory: Callable[..., Any] | str | None = None
     """What makes the loggers from their names, or its dotted path; None is ``logging.getLogger``."""
     atomic: bool = False
@@ -373,6 +373,15 @@ def pool_alias(pool: WorkerPool) -> str:
         if any(is_about(pool.selector, queue) for queue in tasks()[alias].get("QUEUES", ())):
             return alias
     return "default" if "default" in ours else ours[0]
+
+
+def prefixed(prefix: str) -> dict[str, Any]:
+    """The settings of the site whose names begin so, without that: for those who come from another system."""
+    return {
+        name.removeprefix(prefix): getattr(settings, name)
+        for name in dir(settings)
+        if name.startswith(prefix)
+    }
 
 
 def debug() -> bool:

@@ -17,7 +17,7 @@ from dlq.errors import RunnerUnknown
 from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store import Store
-from dlq.store.base import CANCELLABLE
+from dlq.store.base import CANCELLABLE, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_db import controls
 from dlq_db.chunks import chunks
@@ -128,7 +128,8 @@ class DatabaseStore(Store):
             running = self._running().filter(worker=worker.id).order_by("pk").select_for_update()
             lost = [live for live in running if (live.pk, live.token) not in held]
             cancelled = [live.pk for live in lost if live.cancel is not None]
-            end(self.database, cancelled, State.CANCELLED, now)
+            if cancelled:
+                end(self.connection, self.alias, cancelled, State.CANCELLED, now or self._clock())
             for chunk in chunks([live.pk for live in lost if live.cancel is None]):
                 self._live().filter(pk__in=chunk).update(state=State.READY)
             return WorkerRef(worker.id, seat.get().incarnation)
@@ -137,18 +138,23 @@ class DatabaseStore(Store):
         with translated(self.connection):
             return self.dialect.annotate(self.connection, self.alias, notes)
 
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
         with translated(self.connection):
-            blocked = self._live().filter(state=State.BLOCKED, job__task__in=list(tasks))
-            unparked = self._live().filter(pk__in=blocked.values("pk"), state=State.BLOCKED)
-            if count := unparked.update(state=State.READY):
+            count = sum(self._unpark(task, version) for task, version in tasks)
+            if count:
                 self.tell()
             return count
 
-    def parked(self) -> list[str]:
+    def _unpark(self, task: str, version: int) -> int:
+        parked = self._live().filter(state=State.BLOCKED, version=version, job__task=task)
+        unparked = self._live().filter(pk__in=parked.values("pk"), state=State.BLOCKED)
+        return unparked.update(state=State.READY, version=None)
+
+    def parked(self) -> list[Version]:
         with translated(self.connection):
-            blocked = self._live().filter(state=State.BLOCKED)
-            return sorted(blocked.values_list("job__task", flat=True).distinct())
+            parked = self._live().filter(state=State.BLOCKED, version__isnull=False)
+            found = parked.values_list("job__task", "version").distinct()
+            return sorted((task, version or 1) for task, version in found)
 
     # --- Liveness ---
 
@@ -239,7 +245,7 @@ class DatabaseStore(Store):
     ) -> Cancelled:
         unique, chosen = list(dict.fromkeys(ids)), CANCELLABLE.intersection(states)
         with translated(self.connection), self.transaction():
-            return controls.cancel(self.connection, self.alias, unique, reason, chosen, now)
+            return controls.cancel(self.connection, self.alias, unique, reason, chosen, now or self._clock())
 
     def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
         unique = list(dict.fromkeys(ids))
@@ -307,6 +313,9 @@ class DatabaseStore(Store):
     def transaction(self) -> AbstractContextManager[None]:
         """One in which a verb may read and then write, inside the caller's if there is one."""
         return self.dialect.transaction(self.connection)
+
+    def _clock(self) -> datetime:
+        return self.dialect.clock(self.connection)
 
     def _live(self) -> QuerySet[Live]:
         return Live.objects.using(self.database).filter(backend=self.alias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,8 @@ from dlq.job import LOG_LINES, Cancelled, Claim, Exchanged, JobRecord, NewJob, N
 from dlq.logs import get_logger
 from dlq.states import State
 from dlq.store import Store
-from dlq.store.base import CANCELLABLE
+from dlq.store.base import CANCELLABLE, Version
+from dlq.store.tallies import TALLIES_KEPT
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_redis import connection
 from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
@@ -132,11 +133,12 @@ class RedisStore(Store):
         said = [part for note in notes for part in _said(note)]
         return _ids(self.call("annotate", now, LOG_LINES, *said))
 
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
-        return int(self.call("unpark", now, *tasks))
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
+        return int(self.call("unpark", now, *(f"{version}:{task}" for task, version in tasks)))
 
-    def parked(self) -> list[str]:
-        return _names(self.call("parked"))
+    def parked(self) -> list[Version]:
+        said = (name.partition(":") for name in _names(self.call("parked")))
+        return sorted((task, int(version)) for version, _, task in said)
 
     # --- Liveness ---
 
@@ -236,7 +238,9 @@ class RedisStore(Store):
     # --- Upkeep ---
 
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
-        promoted, expired, ready, paused, told, asked = self.call("look", now, runner, limit)
+        promoted, expired, ready, paused, told, asked = self.call(
+            "look", now, runner, limit, TALLIES_KEPT // timedelta(microseconds=1)
+        )
         return Sight(
             promoted=promoted,
             expired=expired,

@@ -5,6 +5,7 @@ from dlq.store.inspector import Inspector, JobFilter, QueueCounts
 from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
+from dlq.store.tallies import Tally, Total
 
 __all__ = [
     "Inspector",
@@ -16,4 +17,6 @@ __all__ = [
     "QueueCounts",
     "Schedules",
     "Store",
+    "Tally",
+    "Total",
 ]

@@ -4,6 +4,8 @@ Every verb takes a batch. Every verb is atomic: after an error that is not Store
 nothing, and after StoreUnavailable it has done all or nothing. No verb has a default implementation,
 because a default would promise an atomicity that only the store can give.
 
+Every verb that stores jobs, or brings them to an end, counts them: see ``dlq.store.tallies``.
+
 ``now`` is the moment at which the verb happens. None means the store's own clock, and that is what
 production passes: the clocks of workers decide nothing. Tests pass a time instead of sleeping.
 
@@ -22,10 +24,13 @@ from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcom
 from dlq.states import LIVE, State
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
-__all__ = ["CANCELLABLE", "Store"]
+__all__ = ["CANCELLABLE", "Store", "Version"]
 
 CANCELLABLE = LIVE | {State.FAILED}
 """The states that ``Store.cancel`` can end; a failed job is one that a person has seen and needs no more."""
+
+type Version = tuple[str, int]
+"""The dotted path of a task, and a version of it."""
 
 
 class Store(ABC):
@@ -132,12 +137,15 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
-        """Make the parked jobs of these tasks ready again, in their old places; returns how many."""
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
+        """Make the jobs that are parked for these versions of tasks ready again, in their old places.
+
+        Returns how many.
+        """
 
     @abstractmethod
-    def parked(self) -> list[str]:
-        """The names of the tasks that have parked jobs, sorted."""
+    def parked(self) -> list[Version]:
+        """The versions of tasks for which jobs are parked, sorted."""
 
     # --- Liveness ---
 
@@ -246,7 +254,7 @@ class Store(ABC):
         Up to ``limit`` jobs that wait, for their first attempt or another, and whose ``expires_at`` has come
         fail as Expired, which their history says. Then up to ``limit`` scheduled jobs that are due become ready,
         the longest due first. The reply also says which queues have ready jobs, which are paused, and what is
-        to be told to the workers of this runner.
+        to be told to the workers of this runner. Tallies that are older than ``TALLIES_KEPT`` are forgotten.
         """
 
     @abstractmethod

@@ -12,6 +12,7 @@ from dlq.states import State
 from dlq.store.inspector import Inspector, JobFilter, QueueCounts
 from dlq.store.memory.jobs import StoredJob, record_of
 from dlq.store.memory.store import MemoryStore, clock
+from dlq.store.tallies import Tally, Total
 from dlq.workers import RunnerInfo
 
 __all__ = ["MemoryInspector"]
@@ -67,6 +68,28 @@ class MemoryInspector(Inspector):
             ]
             found.sort(key=lambda job: job.new.id, reverse=True)
             return [replace(record_of(job), history=(), log=()) for job in found[:limit]]
+
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        with self._store.lock:
+            return [
+                tally
+                for tally in self._store.tallies.by_minute()
+                if tally.minute >= since
+                and (until is None or tally.minute < until)
+                and (queues is None or tally.queue in queues)
+                and (tasks is None or tally.task in tasks)
+            ]
+
+    def totals(self) -> list[Total]:
+        with self._store.lock:
+            return self._store.tallies.totals()
 
 
 def _counts_of(

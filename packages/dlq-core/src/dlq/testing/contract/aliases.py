@@ -62,6 +62,7 @@ def _world(store: Store, inspector: Inspector) -> object:
         sorted(store.get([job.id for job in jobs]), key=lambda job: job.id),
         inspector.counts(now=NOON),
         inspector.runners(now=NOON),
+        (inspector.tallies(NOON), inspector.totals()),
         look(store, "runner-1", 0),
     )
 
@@ -168,7 +169,7 @@ class Aliases:
             case "promote":
                 done = promote(other, 10, now=after(1e6))
             case "unpark":
-                done = other.unpark(["shop.send"], now=after(1e6))
+                done = other.unpark([("shop.send", 1)], now=after(1e6))
             case _:
                 done = other.prune(State.FAILED, 1, 10, now=after(1e6))
         assert (done, totals(inspector)) == (0, before)

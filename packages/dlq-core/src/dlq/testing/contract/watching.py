@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
+from dlq.store.tallies import FIGURES
 from dlq.testing.contract.foretelling import World
 
 __all__ = ["BIG", "RUNNER_OF", "Watched"]
@@ -29,6 +30,7 @@ class Watched(RuleBasedStateMachine):
         self.world = World()
         self.seen: dict[UUID, State] = {}
         assert inspector.counts() == [], "The example before this one left something behind."
+        self.counted_before = self.counted()
 
     @invariant()
     def every_job_is_as_foretold(self) -> None:
@@ -55,10 +57,28 @@ class Watched(RuleBasedStateMachine):
         assert [row.queue for row in rows if row.paused] == self.world.paused()
 
     @invariant()
+    def everything_is_counted(self) -> None:
+        """What came and what became of it, since the beginning; seconds are whole ones."""
+        assert self.counted() == self.counted_before + self.world.counted
+
+    def counted(self) -> Counter[tuple[str, str, str]]:
+        """What the store has counted, by queue, task and figure."""
+        return Counter(
+            {
+                (total.queue, total.task, name): int(figure)
+                for total in self.inspector.totals()
+                for name in FIGURES
+                if (figure := getattr(total, name))
+            }
+        )
+
+    @invariant()
     def every_list_is_as_foretold(self) -> None:
         """Of the workers, one at each step."""
         assert self.store.waiting(now=self.world.now) == self.world.waiting()
-        assert self.store.parked() == sorted({job.new.task for job in self.world.in_state(State.BLOCKED)})
+        assert self.store.parked() == sorted(
+            {(job.new.task, 1) for job in self.world.in_state(State.BLOCKED)}
+        )
         assert {claim.id for claim in self.store.orphans(BIG)} == self.world.orphaned()
         worker = sorted(RUNNER_OF)[self.world.next() % len(RUNNER_OF)]
         assert {claim.id for claim in self.store.held(worker, BIG)} == self.world.held(worker)

@@ -3,7 +3,7 @@
 -- arguments  backend, worker, incarnation, queues (text[], in strict order), marks (text[], for each queue null, or the
 --            marks of its priorities from 100 down as the text of a bigint[]), most (claims at most), now (or null),
 --            and the outcomes as arrays of one length: ids, tokens, states, counted, results, exceptions,
---            tracebacks, delays, seconds, reasons, keep_fors
+--            tracebacks, delays, seconds, reasons, keep_fors, versions
 -- reply      at least one row: registered, stale (uuid[]), already (uuid[]), paused (text[]), walked (the entries of
 --            the index of ready jobs that were read), position (the last seq given), then the columns of a claim, which
 --            are null when there is none; claims in the order in which they are to be started
@@ -38,8 +38,8 @@ outcome AS MATERIALIZED (
     FROM unnest(
         %(ids)s::uuid[], %(tokens)s::bigint[], %(states)s::smallint[], %(counted)s::smallint[], %(results)s::text[],
         %(exceptions)s::text[], %(tracebacks)s::text[], %(delays)s::float8[], %(seconds)s::float8[],
-        %(reasons)s::text[], %(keep_fors)s::float8[]
-    ) AS o (id, token, state, counted, result, exception, traceback, delay, seconds, reason, keep_for)
+        %(reasons)s::text[], %(keep_fors)s::float8[], %(versions)s::smallint[]
+    ) AS o (id, token, state, counted, result, exception, traceback, delay, seconds, reason, keep_for, version)
     WHERE (SELECT count(*) FROM seat) >= 0
 ),
 finished AS (
@@ -64,19 +64,35 @@ recorded AS (
         finished_at = moment.now, keep_until = moment.now + make_interval(secs => f.keep_for)
     FROM finished f, moment
     WHERE j.id = f.id
+    RETURNING j.queue, j.task, f.state, f.counted, f.seconds
 ),
 returned AS (
     UPDATE dlq_live l
     SET state = o.state, settled = o.token, settled_by = %(worker)s,
         attempts = l.attempts + (o.counted = 1)::int,
         interruptions = l.interruptions + (o.counted = 2)::int,
-        due_at = CASE WHEN o.state = 1 THEN moment.now + make_interval(secs => o.delay) END,
+        due_at = CASE WHEN o.state = 1 THEN moment.now + make_interval(secs => o.delay) END, version = o.version,
         -- A retry goes behind those that wait; a hand-back and a rescue keep their place.
         seq = CASE WHEN o.state = 3 AND o.counted = 1 THEN nextval('dlq_seq') ELSE l.seq END
     FROM outcome o, moment
     WHERE l.id = o.id AND l.token = o.token AND l.state + 0 = 4 AND l.backend = %(backend)s
         AND o.state < 4 AND l.cancel IS NULL
-    RETURNING l.id, l.worker, l.claimed_at
+    RETURNING l.id, l.worker, l.claimed_at, o.counted, o.seconds
+),
+tally AS (
+    INSERT INTO dlq_count (
+        backend, minute, queue, task, succeeded, failed, cancelled, retried, interrupted, seconds
+    )
+    SELECT
+        %(backend)s, date_trunc('minute', moment.now), s.queue, s.task,
+        count(*) FILTER (WHERE s.state = 5), count(*) FILTER (WHERE s.state = 6), count(*) FILTER (WHERE s.state = 7),
+        count(*) FILTER (WHERE s.state < 4 AND s.counted = 1), count(*) FILTER (WHERE s.counted = 2), sum(s.seconds)
+    FROM moment, (
+        SELECT queue, task, state, counted, seconds FROM recorded
+        UNION ALL
+        SELECT j.queue, j.task, 1, r.counted, r.seconds FROM returned r JOIN dlq_job j ON j.id = r.id WHERE r.counted > 0
+    ) s
+    GROUP BY moment.now, s.queue, s.task
 ),
 settled AS MATERIALIZED (
     SELECT id, worker, claimed_at FROM finished UNION ALL SELECT id, worker, claimed_at FROM returned

@@ -1,12 +1,12 @@
 -- What becomes of a claim that comes back.
-local OUTCOME = '>c16I4BBBdddI4c0I4c0I4c0'
+local OUTCOME = '>c16I4BBBHdddI4c0I4c0I4c0'
 local ATTEMPT, INTERRUPTION = 1, 2
 local WITH_RESULT, WITH_FAILURE, WITH_REASON, WITH_KEEP = 1, 2, 4, 8
 
 local function unpacked(raw)
   local said = {}
-  said.id, said.token, said.state, said.counted, said.flags, said.delay, said.seconds, said.keep, said.result,
-    said.failure, said.reason = struct.unpack(OUTCOME, raw)
+  said.id, said.token, said.state, said.counted, said.flags, said.version, said.delay, said.seconds, said.keep,
+    said.result, said.failure, said.reason = struct.unpack(OUTCOME, raw)
   return said
 end
 
@@ -26,8 +26,24 @@ local function wait_again(row, said, state)
   row.worker, row.started = '', 0
   if state == SCHEDULED then
     row.at = NOW + said.delay
+  elseif state == BLOCKED then
+    row.at = said.version
   elseif state == RUNNABLE and said.counted == ATTEMPT then
     row.place = next_place(row.place)
+  end
+end
+
+local function tally_outcome(row, said)
+  if ENDINGS[row.state] then
+    tally(row, ENDINGS[row.state], 1)
+  elseif said.counted == ATTEMPT then
+    tally(row, 'r', 1)
+  end
+  if said.counted == INTERRUPTION then
+    tally(row, 'i', 1)
+  end
+  if said.seconds > 0 then
+    tally(row, 't', said.seconds)
   end
 end
 
@@ -53,4 +69,5 @@ local function settle(id, row, said, by)
     wait_again(row, said, state)
   end
   enter(id, row, state)
+  tally_outcome(row, said)
 end
