@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,16 @@ class Node:
     """A running server."""
 
     port: int
-    process: subprocess.Popen[bytes]
+    command: Sequence[str]
+    log: Path
     client: Redis
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        """Have it serve, on its port and with the files in its folder."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+        until(self.client.ping, f"the server on port {self.port} did not start")
 
     @property
     def url(self) -> str:
@@ -69,7 +77,11 @@ class Node:
 
     def kill(self) -> None:
         """End it as a crash would."""
-        self.process.send_signal(signal.SIGKILL)
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals) -> None:
+        """End it with a signal."""
+        self.process.send_signal(number)
         self.process.wait()
 
 
@@ -114,14 +126,10 @@ class Nodes:
             (folder / "server.conf").write_text(config)
             files = [str(folder / "server.conf")]
         where = ["--port", str(port), "--bind", HOST, "--dir", str(folder), "--save", ""]
-        log = (folder / "log").open("wb")
-        with log:
-            process = subprocess.Popen(
-                [self._program, *files, *where, *arguments], stdout=log, stderr=log, start_new_session=True
-            )
-        node = Node(port, process, Redis(host=HOST, port=port, **settings))
+        command = [self._program, *files, *where, *arguments]
+        node = Node(port, command, folder / "log", Redis(host=HOST, port=port, **settings))
         self._nodes.append(node)
-        until(node.client.ping, f"the server on port {port} did not start")
+        node.start()
         return node
 
     def free_port(self) -> int:

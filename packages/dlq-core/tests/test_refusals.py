@@ -14,6 +14,7 @@ from pytest_django import Settings
 from dlq import (
     DlqError,
     EnqueueError,
+    EnqueueUnanswered,
     Exponential,
     MemoryBackend,
     PayloadError,
@@ -226,13 +227,25 @@ def test_wrong_options_are_found_at_the_first_enqueue(settings: Settings, memory
 
 
 @pytest.mark.usefixtures("refusing")
-@pytest.mark.parametrize("error", [StoreUnavailable, StoreNotReady, StoreRefused])
+@pytest.mark.parametrize("error", [StoreNotReady, StoreRefused])
 def test_an_error_of_the_store_is_an_enqueue_error_with_its_cause(error: type[StoreError]) -> None:
     with pytest.raises(
         EnqueueError, match=f"Nothing was enqueued: the store says {error.__name__}"
     ) as raised:
         echo(error.__name__)
     assert type(raised.value.__cause__) is error
+
+
+@pytest.mark.usefixtures("refusing")
+def test_where_the_store_does_not_answer_nobody_says_that_nothing_was_enqueued() -> None:
+    with pytest.raises(EnqueueUnanswered, match="It is not known whether the job was enqueued") as raised:
+        echo("StoreUnavailable")
+    (id,) = raised.value.ids
+    assert f"get_result('{id}')" in str(raised.value)
+    with pytest.raises(EnqueueUnanswered, match="whether the 2 jobs were enqueued") as raised:
+        echo.enqueue_many([(("StoreUnavailable",), {}), ((2,), {})])
+    assert len(raised.value.ids) == 2
+    assert type(raised.value.__cause__) is StoreUnavailable
 
 
 def test_none_of_many_is_stored_when_one_is_refused(

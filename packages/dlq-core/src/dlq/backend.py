@@ -22,7 +22,15 @@ from django.utils import timezone
 
 from dlq import payload
 from dlq.conf import BackendOptions, Delivery
-from dlq.errors import ConfigError, EnqueueError, StoreError, TaskRefused, UnknownTask
+from dlq.errors import (
+    ConfigError,
+    EnqueueError,
+    EnqueueUnanswered,
+    StoreError,
+    StoreUnavailable,
+    TaskRefused,
+    UnknownTask,
+)
 from dlq.ids import new_job_id
 from dlq.job import JobRecord, NewJob
 from dlq.middleware import MiddlewareJob, chain
@@ -295,6 +303,8 @@ class QueueBackend(BaseTaskBackend):
         """Give jobs to the store; returns when that was, by its clock."""
         try:
             return self.store.enqueue(jobs)
+        except StoreUnavailable as error:
+            raise EnqueueUnanswered([str(job.id) for job in jobs], error) from error
         except StoreError as error:
             raise EnqueueError(f"Nothing was enqueued: {error}") from error
 

@@ -3,9 +3,10 @@
 DlqError
 ├── ConfigError            a setting or an option is wrong (also Django's ImproperlyConfigured)
 ├── InvalidOption          a task was declared with an option that cannot work (also Django's InvalidTask)
-├── EnqueueError           the job was refused at enqueue; nothing was stored
+├── EnqueueError           the job was refused at enqueue, and nothing was stored
 │   ├── PayloadError       an argument does not survive JSON unchanged (also TypeError)
 │   ├── PayloadTooLarge    the arguments are larger than ``max_payload``
+│   ├── EnqueueUnanswered  no: the store did not answer, and may have the jobs
 │   ├── CallableRefused    a dotted path is neither a task nor allowed by ``DLQ_CALLABLES``
 │   └── TaskRefused        the task cannot run on that backend or queue (also Django's InvalidTask)
 ├── StoreError             the store did not do what it was asked
@@ -30,6 +31,7 @@ DlqError
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.core.exceptions import ImproperlyConfigured
@@ -42,6 +44,7 @@ __all__ = [
     "Discard",
     "DlqError",
     "EnqueueError",
+    "EnqueueUnanswered",
     "Expired",
     "InvalidOption",
     "JobCancelled",
@@ -78,7 +81,23 @@ class InvalidOption(DlqError, InvalidTask):
 
 
 class EnqueueError(DlqError):
-    """The job was refused at enqueue, and nothing was stored."""
+    """The job was refused at enqueue, and nothing was stored, unless it is an ``EnqueueUnanswered``."""
+
+
+class EnqueueUnanswered(EnqueueError):
+    """The store could not be reached, or did not answer: it has all of the jobs, or none, and nobody knows which.
+
+    Whoever enqueues them again may have them twice. ``ids`` are those to look for.
+    """
+
+    def __init__(self, ids: Sequence[str], cause: StoreError) -> None:
+        """``ids`` are what ``get_result`` takes; there is at least one."""
+        jobs = "the job was" if len(ids) == 1 else f"the {len(ids):,} jobs were"
+        super().__init__(
+            f"It is not known whether {jobs} enqueued: {str(cause).rstrip('.')}. "
+            f"Before you enqueue again, look with get_result({ids[0]!r}), or it may run twice."
+        )
+        self.ids = ids
 
 
 class PayloadError(EnqueueError, TypeError):

@@ -45,6 +45,9 @@ __all__ = ["Execution", "load", "run_job"]
 
 logger = get_logger("dlq.job")
 
+UNKNOWN = "unknown"
+"""In the place of a worker that nobody remembers."""
+
 
 def run_job(
     claim: Claim,
@@ -354,6 +357,8 @@ def _was_cancelled_by_others() -> bool:
 def _running_result(execution: Execution) -> TaskResult[..., Any]:
     claim, history = execution.claim, execution.history
     raised = [attempt for attempt in history if attempt.counted is Counted.ATTEMPT]
+    # Where the history could not be read, its attempts still count.
+    unread = [UNKNOWN] * (claim.attempts - len(raised))
     return TaskResult(
         task=execution.task,
         id=str(claim.id),
@@ -368,7 +373,7 @@ def _running_result(execution: Execution) -> TaskResult[..., Any]:
         errors=[
             TaskError(exception_class_path=a.failure.exception, traceback=a.failure.traceback) for a in raised
         ],
-        worker_ids=[*(attempt.worker for attempt in raised), claim.worker],
+        worker_ids=[*unread, *(attempt.worker for attempt in raised), claim.worker],
         state=State.RUNNING,
         interruptions=claim.interruptions,
         history=history,
