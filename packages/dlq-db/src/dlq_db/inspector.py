@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from dlq.job import JobRecord
 from dlq.states import State
-from dlq.store import BOUND, Failures, Inspector, JobCount, JobFilter, JobPage, QueueCounts
+from dlq.store import BOUND, Failures, Inspector, JobCount, JobFilter, JobPage, QueueCounts, Tally, Total
+from dlq.store.tallies import FIGURES
 from dlq.workers import Order, RunnerInfo, WorkerInfo
-from dlq_db import searching
+from dlq_db import models, searching
 from dlq_db.chunks import chunks
 from dlq_db.counting import counted
 from dlq_db.dialects import statement
@@ -23,6 +25,7 @@ from dlq_db.models import Job, Live, Runner, Worker
 from dlq_db.queues import paused_queues
 from dlq_db.rows import record_of
 from dlq_db.store import DatabaseStore
+from dlq_db.tallying import Sums, add
 
 __all__ = ["DatabaseInspector"]
 
@@ -130,6 +133,46 @@ class DatabaseInspector(Inspector):
 
     def _loaded(self) -> QuerySet[Job]:
         return self._jobs().select_related("live", "note").defer("note__log")
+
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        chosen = Q(minute__gte=since)
+        if until is not None:
+            chosen &= Q(minute__lt=until)
+        if queues is not None:
+            chosen &= Q(queue__in=list(queues))
+        if tasks is not None:
+            chosen &= Q(task__in=list(tasks))
+        sums = self._summed(chosen, chosen, "minute", "queue", "task")
+        return [
+            Tally(minute=minute, queue=queue, task=task, **figures)
+            for (minute, queue, task), figures in sorted(sums.items())
+        ]
+
+    def totals(self) -> list[Total]:
+        sums = self._summed(Q(), Q(minute=None), "queue", "task")
+        return [Total(queue=queue, task=task, **figures) for (queue, task), figures in sorted(sums.items())]
+
+    def _summed(self, counts: Q, tallies: Q, *by: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+        """Figures of both tables, read at one moment, lest what is folded meanwhile is told twice or not at all."""
+        counted, folded = (
+            table.using(self._store.database)
+            .filter(chosen, backend=self._store.alias)
+            .values_list(*by)
+            .annotate(*map(Sum, FIGURES))
+            for table, chosen in [(models.Count.objects.all(), counts), (models.Tally.objects.all(), tallies)]
+        )
+        sums: Sums[tuple[Any, ...]] = {}
+        with translated(self._store.connection):
+            for row in counted.union(folded, all=True):
+                add(sums, row[: len(by)], dict(zip(FIGURES, row[len(by) :], strict=True)))
+        return {key: dict(figures) for key, figures in sums.items()}
 
     def _jobs(self) -> QuerySet[Job]:
         return Job.objects.using(self._store.database).filter(backend=self._store.alias)

@@ -128,7 +128,8 @@ class DatabaseStore(Store):
             running = self._running().filter(worker=worker.id).order_by("pk").select_for_update()
             lost = [live for live in running if (live.pk, live.token) not in held]
             cancelled = [live.pk for live in lost if live.cancel is not None]
-            end(self.database, cancelled, State.CANCELLED, now)
+            if cancelled:
+                end(self.connection, self.alias, cancelled, State.CANCELLED, now or self._clock())
             for chunk in chunks([live.pk for live in lost if live.cancel is None]):
                 self._live().filter(pk__in=chunk).update(state=State.READY)
             return WorkerRef(worker.id, seat.get().incarnation)
@@ -244,7 +245,7 @@ class DatabaseStore(Store):
     ) -> Cancelled:
         unique, chosen = list(dict.fromkeys(ids)), CANCELLABLE.intersection(states)
         with translated(self.connection), self.transaction():
-            return controls.cancel(self.connection, self.alias, unique, reason, chosen, now)
+            return controls.cancel(self.connection, self.alias, unique, reason, chosen, now or self._clock())
 
     def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
         unique = list(dict.fromkeys(ids))
@@ -312,6 +313,9 @@ class DatabaseStore(Store):
     def transaction(self) -> AbstractContextManager[None]:
         """One in which a verb may read and then write, inside the caller's if there is one."""
         return self.dialect.transaction(self.connection)
+
+    def _clock(self) -> datetime:
+        return self.dialect.clock(self.connection)
 
     def _live(self) -> QuerySet[Live]:
         return Live.objects.using(self.database).filter(backend=self.alias)

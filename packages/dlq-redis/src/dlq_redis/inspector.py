@@ -19,6 +19,8 @@ from dlq.store import (
     JobFilter,
     JobPage,
     QueueCounts,
+    Tally,
+    Total,
 )
 from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_redis.clock import moment
@@ -27,9 +29,14 @@ from dlq_redis.filters import packed_filter
 from dlq_redis.replies import records_of
 from dlq_redis.rows import row_of
 from dlq_redis.store import LOOKED_AT, RedisStore
+from dlq_redis.tallies import figures_of, minute_at, minute_from
 from dlq_redis.texts import pairs, text
 
 __all__ = ["RedisInspector"]
+
+
+MINUTES_AT_ONCE = 60
+"""Minutes whose tallies one script reads: a server does nothing else meanwhile."""
 
 
 class RedisInspector(Inspector):
@@ -120,6 +127,32 @@ class RedisInspector(Inspector):
                 groups[key] = _joined(groups[key], group) if key in groups else group
         listed = sorted(groups.values(), key=lambda group: (-group.count, group.task, group.exception))
         return Failures(listed, exact=below is None)
+
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        found: list[Tally] = []
+        begin, end = minute_from(since), b"" if until is None else minute_from(until)
+        while begin is not None:
+            begin, minutes = self._store.call("tallies", None, begin, end, MINUTES_AT_ONCE)
+            found += [
+                Tally(minute=minute_at(number), queue=queue, task=task, **figures)
+                for number, flat in minutes
+                for (queue, task), figures in figures_of(flat)
+                if (queues is None or queue in queues) and (tasks is None or task in tasks)
+            ]
+        return found
+
+    def totals(self) -> list[Total]:
+        return [
+            Total(queue=queue, task=task, **figures)
+            for (queue, task), figures in figures_of(self._store.call("totals"))
+        ]
 
 
 SEARCHED = 1_000

@@ -1,5 +1,6 @@
 """The interfaces between the runtime and storage."""
 
+from dlq.store.asynchronous import AsyncStore
 from dlq.store.base import Store
 from dlq.store.inspector import (
     BOUND,
@@ -14,9 +15,11 @@ from dlq.store.inspector import (
 from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
+from dlq.store.tallies import Tally, Total
 
 __all__ = [
     "BOUND",
+    "AsyncStore",
     "FailureGroup",
     "Failures",
     "Inspector",
@@ -30,4 +33,6 @@ __all__ = [
     "QueueCounts",
     "Schedules",
     "Store",
+    "Tally",
+    "Total",
 ]

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from dlq.job import JobRecord
 from dlq.states import State
+from dlq.store.tallies import Tally, Total
 from dlq.workers import RunnerInfo
 
 __all__ = [
@@ -190,3 +191,22 @@ class Inspector(ABC):
     @abstractmethod
     def failures(self, *, within: int = BOUND) -> Failures:
         """Failed jobs by task and exception, of the newest ``within``."""
+
+    @abstractmethod
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        """What was counted in each minute that began at ``since`` or later, and before ``until``.
+
+        Of these queues and tasks, or of all, sorted by minute, queue and task. Only the minutes of the last
+        ``TALLIES_KEPT`` are known; nothing is said of a minute in which nothing happened.
+        """
+
+    @abstractmethod
+    def totals(self) -> list[Total]:
+        """What was counted since the store began, sorted by queue and task. No figure ever shrinks."""

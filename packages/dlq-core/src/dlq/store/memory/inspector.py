@@ -22,6 +22,7 @@ from dlq.store.inspector import (
 )
 from dlq.store.memory.jobs import StoredJob, record_of
 from dlq.store.memory.store import MemoryStore, clock
+from dlq.store.tallies import Tally, Total
 from dlq.workers import RunnerInfo
 
 __all__ = ["MemoryInspector"]
@@ -102,6 +103,28 @@ class MemoryInspector(Inspector):
         with self._store.lock:
             line = self._newest_first(JobFilter(states={State.FAILED}), None)
             return Failures(_grouped(line[:within]), len(line) <= within)
+
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        with self._store.lock:
+            return [
+                tally
+                for tally in self._store.tallies.by_minute()
+                if tally.minute >= since
+                and (until is None or tally.minute < until)
+                and (queues is None or tally.queue in queues)
+                and (tasks is None or tally.task in tasks)
+            ]
+
+    def totals(self) -> list[Total]:
+        with self._store.lock:
+            return self._store.tallies.totals()
 
     def _newest_first(self, chosen: JobFilter, before: UUID | None) -> list[StoredJob]:
         """The jobs that a search looks at: those in the states of the filter."""
