@@ -63,6 +63,8 @@ class NewJob:
     """A JSON object, for people and for the task."""
     limits: Limits | None = None
     """What holds it back beside its time."""
+    durability: str | None = None
+    """What its enqueue waits for, in a word of the store; None for what the store does by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
