@@ -73,7 +73,7 @@ local function fits(id)
     return true
   end
   local row = read(redis.call('HGET', ROWS, id))
-  return (not queues or queues[row.queue]) and (not tasks or tasks[row.task])
+  return row and (not queues or queues[row.queue]) and (not tasks or tasks[row.task])
     and (not workers or workers[row.worker])
 end
 
