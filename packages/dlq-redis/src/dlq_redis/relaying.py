@@ -64,11 +64,11 @@ class OutboxInspector(RedisInspector):
         self._outbox = store
 
     def counts(
-        self, queues: Collection[str] | None = None, *, now: datetime | None = None
+        self, queues: Collection[str] | None = None, *, limit: int | None = None, now: datetime | None = None
     ) -> list[QueueCounts]:
         # First: what is relayed meanwhile is counted twice, and not passed over.
         outgoing = self._outbox.waiting_by_queue()
-        counted = {counts.queue: counts for counts in super().counts(queues, now=now)}
+        counted = {counts.queue: counts for counts in super().counts(queues, limit=limit, now=now)}
         for queue, waiting in outgoing.items():
             if queues is None or queue in queues:
                 known = counted.setdefault(queue, QueueCounts(queue=queue, states={}))
