@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import getpass
 import os
 import re
 import shutil
@@ -290,6 +291,49 @@ def answers(port: int) -> bool:
     return False
 
 
+def find_mariadb() -> Path | None:
+    """The folder of MariaDB's server, which Debian keeps out of a user's PATH."""
+    found = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    return Path(found).resolve().parent if found else None
+
+
+@contextlib.contextmanager
+def start_mariadb(folder: Path, durable: bool) -> Iterator[str]:
+    with data_folder() as data:
+        port = free_port()
+        tables, log = data / "tables", data / "log"
+        # --no-defaults comes first, or not at all. The user is the one who owns the folder; root has to name himself.
+        user = [f"--user={getpass.getuser()}"]
+        common = [f"--datadir={tables}", *user]
+        install = shutil.which("mariadb-install-db") or str(folder / "mariadb-install-db")
+        fast = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        made = subprocess.run(
+            [install, "--no-defaults", *common, *fast], capture_output=True, check=False, cwd="/"
+        )
+        if made.returncode:
+            raise SystemExit(
+                f"servers: mariadb-install-db failed:\n{made.stderr.decode(errors='replace')[-2000:]}"
+            )
+        settings = {
+            "bind-address": "127.0.0.1",
+            "port": port,
+            "socket": data / "socket",
+            "pid-file": data / "pid",
+            "character-set-server": "utf8mb4",
+            "max-connections": 200,
+        }
+        if not durable:
+            settings |= {
+                "innodb-flush-log-at-trx-commit": 0,
+                "innodb-flush-method": "nosync",
+                "skip-log-bin": 1,
+            }
+        command = [str(folder / "mariadbd"), "--no-defaults", *common]
+        command += [f"--{key}={value}" for key, value in settings.items()]
+        with process(command, log, lambda: b"ready for connections" in log.read_bytes(), signal.SIGTERM):
+            yield f"mysql://root@127.0.0.1:{port}/mysql"
+
+
 RECIPES = {
     "postgres": Recipe(
         find=find_postgres,
@@ -334,6 +378,14 @@ RECIPES = {
         apt=("pgbouncer",),
         start=start_pgbouncer,
         behind="postgres",
+    ),
+    # No wheel holds one.
+    "mariadb": Recipe(
+        find=find_mariadb,
+        wheel="",
+        wheel_programs="",
+        apt=("mariadb-server-core", "mariadb-client-core"),
+        start=start_mariadb,
     ),
 }
 

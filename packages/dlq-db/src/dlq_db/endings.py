@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from dlq.job import Counted
 from dlq.states import State
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
 from dlq_db.models import Attempt, Job, Live, Note
 
-__all__ = ["delete", "end"]
+__all__ = ["delete", "end", "expire"]
 
 
 def end(using: str, ids: Collection[UUID], state: State, now: datetime | None) -> None:
@@ -31,6 +32,23 @@ def end(using: str, ids: Collection[UUID], state: State, now: datetime | None) -
             interruptions=_column(live, "interruptions"),
         )
         Live.objects.using(using).filter(pk__in=chunk)._raw_delete(using)
+
+
+def expire(using: str, over: Mapping[UUID, datetime | None], now: datetime) -> None:
+    """Fail live jobs, whose rows are locked, that have waited for too long: each with when it should have started."""
+    end(using, list(over), State.FAILED, now)
+    Attempt.objects.using(using).bulk_create(
+        Attempt(
+            job_id=id,
+            worker="",
+            started_at=now,
+            finished_at=now,
+            counted=Counted.NOTHING,
+            exception="dlq.errors.Expired",
+            traceback=f"The job had not started at {expires_at}.\n",
+        )
+        for id, expires_at in over.items()
+    )
 
 
 def delete(using: str, ids: Collection[UUID]) -> None:

@@ -34,7 +34,9 @@ from dlq.store.base import CANCELLABLE
 from dlq_db import controls
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
-from dlq_db.dialects import Dialect, Ear, statement
+from dlq_db.conflicts import overwriting
+from dlq_db.contention import repeated
+from dlq_db.dialects import Dialect, Ear
 from dlq_db.endings import end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
@@ -77,12 +79,17 @@ class DatabaseStore(Store):
             from dlq_db.dialects.postgresql import PostgreSQL, Searches
 
             return PostgreSQL(Searches(), pooled=self._pooled)
+        if self.connection.vendor == "mysql":
+            from dlq_db.dialects.mysql import MySQL
+
+            return MySQL()
         from dlq_db.dialects.sqlite import SQLite
 
         return SQLite()
 
     # --- Clients ---
 
+    @repeated
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         with translated(self.connection):
             at = self.dialect.enqueue(self.connection, self.alias, jobs, now)
@@ -98,6 +105,7 @@ class DatabaseStore(Store):
 
     # --- Workers ---
 
+    @repeated
     def exchange(
         self,
         worker: WorkerRef,
@@ -129,6 +137,7 @@ class DatabaseStore(Store):
         if self._listen_notify:
             self.dialect.tell(self.connection, self.alias, queues)
 
+    @repeated
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:
@@ -145,15 +154,22 @@ class DatabaseStore(Store):
                 self._live().filter(pk__in=chunk).update(state=State.READY)
             return WorkerRef(worker.id, seat.get().incarnation)
 
+    @repeated
     def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
         with translated(self.connection):
             return self.dialect.annotate(self.connection, self.alias, notes)
 
+    @repeated
     def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
         with translated(self.connection):
             blocked = self._live().filter(state=State.BLOCKED, job__task__in=list(tasks))
-            unparked = self._live().filter(pk__in=blocked.values("pk"), state=State.BLOCKED)
-            if count := unparked.update(state=State.READY):
+            found = list(blocked.values_list("pk", flat=True))
+            if not found:
+                return 0
+            with self.transaction():
+                unparked = [self._live().filter(pk__in=chunk, state=State.BLOCKED) for chunk in chunks(found)]
+                count = sum(live.update(state=State.READY) for live in unparked)
+            if count:
                 self.tell()
             return count
 
@@ -164,6 +180,7 @@ class DatabaseStore(Store):
 
     # --- Liveness ---
 
+    @repeated
     def register_runner(self, runner: RunnerInfo, *, now: datetime | None = None) -> None:
         with translated(self.connection):
             Runner.objects.using(self.database).update_or_create(
@@ -178,6 +195,7 @@ class DatabaseStore(Store):
                 },
             )
 
+    @repeated
     def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
         with translated(self.connection), self.transaction():
             runners = Runner.objects.using(self.database).filter(backend=self.alias, name=worker.runner)
@@ -202,14 +220,17 @@ class DatabaseStore(Store):
             )
             return WorkerRef(worker.id, worker.incarnation)
 
+    @repeated
     def unregister_worker(self, worker: str) -> None:
         with translated(self.connection):
             Worker.objects.using(self.database).filter(backend=self.alias, name=worker).delete()
 
+    @repeated
     def beat(self, runner: str, *, now: datetime | None = None) -> dict[str, int]:
         with translated(self.connection):
             return self.dialect.beat(self.connection, self.alias, runner, now)
 
+    @repeated
     def retire(self, runner: str, beat: int | None = None) -> bool:
         with translated(self.connection):
             return self.dialect.retire(self.connection, self.alias, runner, beat)
@@ -225,15 +246,15 @@ class DatabaseStore(Store):
 
     # --- Controls ---
 
+    @repeated
     def pause(self, queue: str, until: datetime | None = None, *, now: datetime | None = None) -> None:
         with translated(self.connection):
             Pause.objects.using(self.database).bulk_create(
                 [Pause(backend=self.alias, queue=queue, until=until)],
-                update_conflicts=True,
-                unique_fields=["backend", "queue"],
-                update_fields=["until"],
+                **overwriting(self.connection, ["until"], unique=["backend", "queue"]),
             )
 
+    @repeated
     def resume(self, queue: str) -> bool:
         with translated(self.connection):
             pauses = Pause.objects.using(self.database).filter(backend=self.alias, queue=queue)
@@ -241,6 +262,7 @@ class DatabaseStore(Store):
                 self.tell([queue])
             return was_paused
 
+    @repeated
     def cancel(
         self,
         ids: Collection[UUID],
@@ -253,6 +275,7 @@ class DatabaseStore(Store):
         with translated(self.connection), self.transaction():
             return controls.cancel(self.connection, self.alias, unique, reason, chosen, now)
 
+    @repeated
     def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
         unique = list(dict.fromkeys(ids))
         with translated(self.connection), self.transaction():
@@ -261,14 +284,16 @@ class DatabaseStore(Store):
                 self.tell()
             return revived
 
+    @repeated
     def instruct(self, worker: str, order: Order) -> int | None:
-        with translated(self.connection), self.connection.cursor() as cursor:
-            cursor.execute(
-                statement("instruct.sql"), [None if order is Order.PING else order, self.alias, worker]
-            )
-            row: tuple[int] | None = cursor.fetchone()
-            return None if row is None else row[0]
+        told = {} if order is Order.PING else {"order": order}
+        with translated(self.connection), self.transaction():
+            seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker)
+            if not seat.update(instructed=F("instructed") + 1, **told):
+                return None
+            return seat.get().instructed
 
+    @repeated
     def heed(self, worker: str, number: int) -> None:
         with translated(self.connection):
             seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker)
@@ -276,6 +301,7 @@ class DatabaseStore(Store):
 
     # --- Upkeep ---
 
+    @repeated
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         with translated(self.connection):
             sight = self.dialect.look(self.connection, self.alias, runner, limit, now)
@@ -283,6 +309,7 @@ class DatabaseStore(Store):
                 self.tell(sight.ready)
             return sight
 
+    @repeated
     def prune(
         self,
         state: State,

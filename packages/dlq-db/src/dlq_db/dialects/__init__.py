@@ -16,7 +16,7 @@ from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 
-__all__ = ["Dialect", "Ear", "statement"]
+__all__ = ["Dialect", "Ear", "statement", "statement_for"]
 
 
 class Ear(Protocol):
@@ -32,8 +32,8 @@ class Dialect(Protocol):
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """One in which a verb may read and then write, inside the caller's if there is one."""
 
-    def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int]:
-        """So many new values of ``seq``, rising."""
+    def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int | None]:
+        """So many new values of ``seq``, rising; None where an insert makes them."""
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
@@ -109,3 +109,8 @@ def statement(path: str) -> str:
     """The text of an SQL file, by its path below this package, without its comments."""
     text = resources.files(__package__).joinpath(path).read_text()
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
+
+
+def statement_for(connection: BaseDatabaseWrapper, name: str) -> str:
+    """The text of an SQL file that is the same on all databases but MySQL."""
+    return statement(f"mysql/{name}" if connection.vendor == "mysql" else name)

@@ -1,0 +1,28 @@
+"""Transactions of ours on MySQL: at READ COMMITTED, whatever the site's default is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+__all__ = ["committed"]
+
+LEVEL = "read committed"
+
+
+@contextmanager
+def committed(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """A transaction that locks rows and no gaps between them; or the caller's, if there is one.
+
+    After an error inside the caller's it can only be rolled back: half a verb may be written, and after a
+    deadlock the server has done that already.
+    """
+    connection.ensure_connection()
+    if connection.get_autocommit() and connection.isolation_level != LEVEL:  # type: ignore[attr-defined]
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    with transaction.atomic(using=connection.alias, savepoint=False):
+        yield
