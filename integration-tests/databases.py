@@ -1,4 +1,4 @@
-"""Where the jobs of a test may be, each at a URL: files of SQLite, databases on PostgreSQL, a Redis server."""
+"""Where the jobs of a test may be, each at a URL: files of SQLite, databases on PostgreSQL and MariaDB, a Redis server."""
 
 from __future__ import annotations
 
@@ -121,21 +121,6 @@ class PostgreSQLServer(Databases):
         return urlsplit(self._url)._replace(path=f"/{name}").geturl()
 
 
-class RedisServer(Databases):
-    """The running server that ``DLQ_TEST_REDIS_URL`` names: each site has a prefix of its own there."""
-
-    @contextlib.contextmanager
-    def new(self, folder: Path, *, migrated: bool = True) -> Iterator[str]:
-        yield _server("DLQ_TEST_REDIS_URL")
-
-    def close(self) -> None:
-        """Each site removes its own keys."""
-
-
-def _server(variable: str) -> str:
-    if url := os.environ.get(variable):
-        return url
-    raise LookupError(f"{variable} names no server. Run the tests with ./tools/test, which brings one.")
 class MariaDBServer(Databases):
     """Databases on the running server that ``DLQ_TEST_MARIADB_URL`` names."""
 
@@ -145,11 +130,7 @@ class MariaDBServer(Databases):
 
     @property
     def _url(self) -> str:
-        if url := os.environ.get("DLQ_TEST_MARIADB_URL"):
-            return url
-        raise LookupError(
-            "DLQ_TEST_MARIADB_URL names no server. Run the tests with ./tools/test, which brings one."
-        )
+        return _server("DLQ_TEST_MARIADB_URL")
 
     @contextlib.contextmanager
     def new(self, folder: Path, *, migrated: bool = True) -> Iterator[str]:
@@ -208,3 +189,20 @@ class MariaDBServer(Databases):
 
     def _url_of(self, name: str) -> str:
         return urlsplit(self._url)._replace(path=f"/{name}").geturl()
+
+
+class RedisServer(Databases):
+    """The running server that ``DLQ_TEST_REDIS_URL`` names: each site has a prefix of its own there."""
+
+    @contextlib.contextmanager
+    def new(self, folder: Path, *, migrated: bool = True) -> Iterator[str]:
+        yield _server("DLQ_TEST_REDIS_URL")
+
+    def close(self) -> None:
+        """Each site removes its own keys."""
+
+
+def _server(variable: str) -> str:
+    if url := os.environ.get(variable):
+        return url
+    raise LookupError(f"{variable} names no server. Run the tests with ./tools/test, which brings one.")

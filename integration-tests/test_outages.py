@@ -50,8 +50,10 @@ def flapping(proxy: Proxy) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("vendor", ["postgresql", "redis"])
-@pytest.mark.parametrize("outage", [away, silent, flapping])
+@pytest.mark.parametrize(
+    ("vendor", "outage"),
+    [*itertools.product(["postgresql", "redis"], [away, silent, flapping]), ("mariadb", away), ("mariadb", flapping)],
+)
 def test_after_an_outage_everybody_is_back_and_every_job_completes_once(
     site: Site, proxy: Proxy, outage: Callable[[Proxy], None]
 ) -> None:

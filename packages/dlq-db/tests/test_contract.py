@@ -95,7 +95,9 @@ class TestMariaDBSchedules(OnScheduleTables):
 
 
 # No package brings MySQL to a machine that has MariaDB, so it is tested where there is a server.
-ON_MYSQL = pytest.mark.skipif("DLQ_TEST_MYSQL_URL" not in os.environ, reason="DLQ_TEST_MYSQL_URL names no server")
+ON_MYSQL = pytest.mark.skipif(
+    "DLQ_TEST_MYSQL_URL" not in os.environ, reason="DLQ_TEST_MYSQL_URL names no server"
+)
 
 
 @ON_MYSQL

@@ -1,4 +1,4 @@
-"""Verbs that meet at a row of a database that locks rows: the one that comes second waits, and then sees what the first has done."""
+"""Verbs that meet at a row that is locked: the one that comes second waits, and then sees what the first has done."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pymysql
 import pytest
 from django.db import connections
 
-from dlq.job import Note, Order, Outcome, WorkerRef
+from dlq.job import Note, Outcome, WorkerRef
 from dlq.states import State
 from dlq.store import Store
 from dlq.testing.contract.builders import NOON, add, add_many, after, claim, register

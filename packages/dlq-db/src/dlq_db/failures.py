@@ -87,9 +87,8 @@ BY_NUMBER: dict[int, Meaning] = {
     1205: (
         Contended,
         (
-            "kept a lock from us for longer than innodb_lock_wait_timeout ({text}). Nothing was stored. Another "
-            "transaction holds it: information_schema.innodb_trx and SHOW ENGINE INNODB STATUS say which. Roll this one "
-            "back, and repeat it whole."
+            "kept a lock from us for longer than innodb_lock_wait_timeout ({text}). Nothing was stored. Repeat the "
+            "whole transaction; information_schema.innodb_trx says which others there are."
         ),
     ),
     # MySQL's max_execution_time, and MariaDB's max_statement_time.
@@ -98,8 +97,8 @@ BY_NUMBER: dict[int, Meaning] = {
         (
             StoreError,
             (
-                "ended the statement ({text}). Nothing was stored. It took too long: SHOW FULL PROCESSLIST says what the "
-                "server is busy with."
+                "ended the statement ({text}). Nothing was stored. It took too long: SHOW FULL PROCESSLIST says what "
+                "the server is busy with."
             ),
         ),
     ),
@@ -155,7 +154,7 @@ def _translate(connection: BaseDatabaseWrapper, error: Error) -> StoreError:
 def _meaning(error: Error, text: str) -> Meaning:
     if meaning := BY_SQLSTATE.get(getattr(error.__cause__, "sqlstate", None) or ""):
         return meaning
-    if meaning := BY_NUMBER.get(next(iter(getattr(error.__cause__, "args", ())), None)):
+    if meaning := BY_NUMBER.get(next(iter(getattr(error.__cause__, "args", ())), 0)):
         return meaning
     if isinstance(error, OperationalError | InterfaceError):
         known = (meaning for part, meaning in BY_TEXT.items() if part in str(error))

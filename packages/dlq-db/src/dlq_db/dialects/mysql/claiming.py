@@ -16,7 +16,9 @@ from dlq_db.dialects.mysql.writing import utc
 __all__ = ["claim"]
 
 HOLD = """
-    UPDATE dlq_live SET state = 4, token = token + 1, worker = %s, claimed_at = %s WHERE id IN ({})
+    UPDATE dlq_live FORCE INDEX (PRIMARY)
+    SET state = 4, token = token + 1, worker = %s, claimed_at = %s
+    WHERE id IN ({})
 """
 
 

@@ -52,7 +52,9 @@ def tune(schema_editor: BaseDatabaseSchemaEditor, models: Collection[type[Model]
     check_version(connection)
     with connection.constraint_checks_disabled():
         for model in models:
-            schema_editor.execute(f"ALTER TABLE {model._meta.db_table} {', '.join(_changes(connection, model))}")
+            schema_editor.execute(
+                f"ALTER TABLE {model._meta.db_table} {', '.join(_changes(connection, model))}"
+            )
 
 
 def _changes(connection: BaseDatabaseWrapper, model: type[Model]) -> Iterator[str]:

@@ -2,5 +2,5 @@
 --
 -- arguments  backend, twice
 -- reply      a row for each queue: its name
-SELECT queue FROM dlq_live FORCE INDEX (dlq_live_ready) WHERE backend = %s AND state = 3 AND backend = %s 
+SELECT queue FROM dlq_live FORCE INDEX (dlq_live_ready) WHERE backend = %s AND state = 3 AND backend = %s
 GROUP BY backend, state, queue

@@ -63,13 +63,10 @@ def update(
     connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
     """Write these columns of the rows whose key is the first value of each tuple."""
-    first = ", ".join(f"%s AS {name}" for name in ("id", *columns))
-    other = f" UNION ALL SELECT {', '.join(['%s'] * len(rows[0]))}" * (len(rows) - 1)
     assigned = ", ".join(f"old.{name} = new.{name}" for name in columns)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE (SELECT {first}{other}) new STRAIGHT_JOIN {table} old ON old.id = new.id SET {assigned}",
-            [*chain(*rows)],
+            f"UPDATE {_joined(table, ('id', *columns), len(rows))} SET {assigned}", [*chain(*rows)]
         )
 
 
@@ -77,9 +74,19 @@ def remove(connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
     """Delete live rows."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"DELETE FROM dlq_live WHERE id IN ({', '.join(['%s'] * len(ids))})",
-            [key(connection, id) for id in ids],
+            f"DELETE old FROM {_joined('dlq_live', ('id',), len(ids))}", [key(connection, id) for id in ids]
         )
+
+
+def _joined(table: str, columns: Sequence[str], count: int) -> str:
+    """A table of ``count`` rows of arguments, and the rows of the other with their keys.
+
+    Where there is only a list of keys, and few rows beside these, the optimizer would rather read the whole table, and
+    wait for those that others have locked; not even the name of the index keeps it from that.
+    """
+    first = ", ".join(f"%s AS {name}" for name in columns)
+    other = f" UNION ALL SELECT {', '.join(['%s'] * len(columns))}" * (count - 1)
+    return f"(SELECT {first}{other}) new STRAIGHT_JOIN {table} old FORCE INDEX (PRIMARY) ON old.id = new.id"
 
 
 def put_behind(connection: BaseDatabaseWrapper, lives: Sequence[Live]) -> None:
