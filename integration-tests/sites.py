@@ -18,8 +18,9 @@ from django.db import transaction
 from django.tasks.base import Task
 
 from dlq.backend import QueueBackend
-from dlq.job import JobRecord, RunnerInfo
+from dlq.job import JobRecord
 from dlq.states import FINISHED, State
+from dlq.workers import RunnerInfo
 from homes import Home, home_at
 from processes import SLACK, Process, until
 

@@ -20,7 +20,7 @@ from dlq.store.schedules import Fired, Proposal
 from dlq_cron.definition import define, proposal_of
 from processes import until
 from project import tasks
-from sites import Site
+from sites import EVERYWHERE, Site
 
 HERE = Path(__file__).resolve().parent
 CRON: dict[str, Any] = {"INSTALLED_APPS": ["dlq", "dlq_db", "dlq_cron"]}
@@ -55,6 +55,7 @@ def overdue(site: Site, count: int, times: int) -> list[Proposal]:
     ]
 
 
+@EVERYWHERE
 def test_schedulers_that_are_killed_at_any_moment_fire_each_due_time_once(site: Site) -> None:
     schedules = site.backend.schedules
     due = overdue(site, count=150, times=2)
@@ -97,6 +98,7 @@ def has_run(site: Site, times: int) -> None:
     )
 
 
+@EVERYWHERE
 def test_two_runners_fire_each_second_once_though_their_services_are_killed(site: Site) -> None:
     settings = CRON | {"DLQ_SCHEDULES": {"tick": EVERY_SECOND}}
     runners = [site.start({"*": 1}, **settings), site.start({"*": 1}, **settings)]

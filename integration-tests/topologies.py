@@ -18,8 +18,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from dlq.errors import StoreUnavailable
-from dlq.job import Claim, WorkerRef
+from dlq.job import Claim
 from dlq.store import Store
+from dlq.workers import WorkerRef
 
 __all__ = ["Node", "Nodes", "Sentinels", "reconciled", "until"]
 

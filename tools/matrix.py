@@ -86,10 +86,12 @@ def run_one(name: str, arguments: list[str]) -> int:
 
 
 def share_of(name: str, names: Sequence[str]) -> list[str]:
-    """What an environment leaves out when all run: real processes run in the newest and the oldest alone. What is
-    between them differs in nothing that only a process shows, and these tests take as long as all others together.
+    """What an environment leaves out when all run: real processes run in the newest alone. They take as long as all
+    other tests together, and what the versions of Python and Django change shows in those. ``DLQ_TEST_PROCESSES``
+    names others, or ``all``.
     """
-    return [] if name in (names[0], names[-1]) else ["--ignore=integration-tests"]
+    asked = os.environ.get("DLQ_TEST_PROCESSES", names[-1]).split()
+    return [] if name in asked or asked == ["all"] else ["--ignore=integration-tests"]
 
 
 def run_all(names: Sequence[str], arguments: list[str]) -> int:

@@ -51,6 +51,7 @@ def main() -> None:
     schedules.add_argument("--count", type=int, default=10_000)
     schedules.add_argument("--period", type=int, default=100)
     schedules.add_argument("--seconds", type=float, default=60.0)
+    schedules.add_argument("--redis", action="store_true", help="on Redis")
     sleepers = measures.add_parser("sleepers", help="coroutines that sleep together in one worker")
     sleepers.add_argument("--jobs", type=int, default=2_000)
     sleepers.add_argument("--concurrency", type=int, default=200)
@@ -74,7 +75,7 @@ def main() -> None:
         case "latency":
             measure_latency(options.jobs)
         case "schedules":
-            measure_schedules(options.count, options.period, options.seconds)
+            measure_schedules(options.count, options.period, options.seconds, redis=options.redis)
         case "sleepers":
             measure_sleepers(options.jobs, options.concurrency, options.rounds)
 

@@ -16,8 +16,8 @@ from bench.runners import manage
 from bench.servers import fresh_database
 
 if TYPE_CHECKING:
-    from dlq.job import WorkerRef
     from dlq.store.base import Store
+    from dlq.workers import WorkerRef
 
 __all__ = ["measure_dead"]
 
@@ -48,7 +48,7 @@ def measure_dead(entries: int) -> None:
 def main(entries: int) -> None:
     """Leave so many dead entries in each index, and call the verbs that search them."""
     from dlq.backend import queue_backend
-    from dlq.job import RunnerInfo, WorkerInfo
+    from dlq.workers import RunnerInfo, WorkerInfo
 
     store = queue_backend().store
     store.dedicate()

@@ -73,7 +73,7 @@ class _Lives:
 
     def __init__(self, jobs: int, batch: int) -> None:
         from dlq.backend import queue_backend
-        from dlq.job import RunnerInfo, WorkerInfo
+        from dlq.workers import RunnerInfo, WorkerInfo
 
         self.jobs, self.batch = jobs, batch
         self.store = queue_backend().store

@@ -17,10 +17,10 @@ from dlq import (
     queue_backend,
     task,
 )
-from dlq.job import RunnerInfo, WorkerInfo
 from dlq.middleware import MiddlewareJob
 from dlq.signals import store_called
 from dlq.store import JobFilter, MemoryStore
+from dlq.workers import RunnerInfo, WorkerInfo
 
 from .stored import stored
 

@@ -23,7 +23,7 @@ from dlq.control import (
 )
 from dlq.errors import UndiscardableError
 from dlq.ids import new_job_id
-from dlq.job import Instruction, Order, Outcome
+from dlq.job import Outcome
 from dlq.store import JobFilter
 from dlq.testing.contract.builders import (
     FAILURE,
@@ -39,6 +39,7 @@ from dlq.testing.contract.builders import (
     state_of,
     worker_info,
 )
+from dlq.workers import Instruction, Order
 
 from .stored import stored
 

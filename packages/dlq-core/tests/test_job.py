@@ -7,8 +7,9 @@ import pytest
 
 from dlq import Counted, Failure, State
 from dlq.ids import new_job_id
-from dlq.job import Claim, Order, Outcome
+from dlq.job import Claim, Outcome
 from dlq.states import TRANSITIONS
+from dlq.workers import Order
 
 CLAIM = Claim(
     id=uuid4(),

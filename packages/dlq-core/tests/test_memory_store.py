@@ -8,7 +8,7 @@ import pytest
 
 from dlq.errors import RunnerUnknown, StoreUnavailable
 from dlq.ids import new_job_id
-from dlq.job import Note, Order, WorkerRef
+from dlq.job import Note
 from dlq.signals import store_called
 from dlq.states import State
 from dlq.store.base import Store
@@ -16,6 +16,7 @@ from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemoryStore
 from dlq.testing.contract import MakeStore, StoreContract
 from dlq.testing.contract.builders import NOON, new_job, runner_info, worker_info
+from dlq.workers import Order, WorkerRef
 
 
 class TestMemoryStore(StoreContract):

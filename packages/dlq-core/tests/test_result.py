@@ -29,8 +29,9 @@ from dlq import (
 )
 from dlq.errors import JobNotFinished
 from dlq.ids import new_job_id
-from dlq.job import Claim, JobRecord, Note, Outcome, RunnerInfo, WorkerInfo, WorkerRef
+from dlq.job import Claim, JobRecord, Note, Outcome
 from dlq.result import load_task, result_of
+from dlq.workers import RunnerInfo, WorkerInfo, WorkerRef
 
 pytestmark = pytest.mark.usefixtures("memory")
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from django.db import connections
 
-from dlq.job import NewJob, WorkerRef
+from dlq.job import NewJob
 from dlq.store import Store
 from dlq.testing.contract import MakeStore, ScheduleContract, StoreContract
 from dlq.testing.contract.builders import register
@@ -32,6 +32,7 @@ from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
 from dlq.testing.contract.scheduling import MakeSchedules
 from dlq.testing.contract.settling import Settling
+from dlq.workers import WorkerRef
 from dlq_db.dialects.postgresql import PostgreSQL, Searches
 from dlq_db.inspector import DatabaseInspector
 from dlq_db.schedules import DatabaseSchedules

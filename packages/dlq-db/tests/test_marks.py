@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from django.db import connections
 
-from dlq.job import Outcome, WorkerRef
+from dlq.job import Outcome
 from dlq.states import State
 from dlq.testing.contract.builders import (
     NOON,
@@ -24,6 +24,7 @@ from dlq.testing.contract.builders import (
     register,
     settle,
 )
+from dlq.workers import WorkerRef
 from dlq_db.dialects.postgresql import PostgreSQL, Searches
 from dlq_db.dialects.postgresql.claiming import Claiming
 from dlq_db.dialects.postgresql.marks import LAG, LONGEST_REST, REST, Marks, Past, Rest

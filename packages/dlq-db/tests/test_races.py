@@ -12,7 +12,7 @@ import pytest
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import Cancelled, Exchanged, Note, Outcome, WorkerRef
+from dlq.job import Cancelled, Exchanged, Note, Outcome
 from dlq.states import State
 from dlq.testing.contract.builders import (
     FAILURE,
@@ -26,6 +26,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     state_of,
 )
+from dlq.workers import WorkerRef
 from dlq_db.store import DatabaseStore
 
 PATIENCE = 60.0

@@ -11,11 +11,12 @@ import pymysql
 import pytest
 from django.db import connections
 
-from dlq.job import Note, Outcome, WorkerRef
+from dlq.job import Note, Outcome
 from dlq.states import State
 from dlq.store import Store
 from dlq.testing.contract.builders import NOON, add, add_many, after, claim, register
 from dlq.testing.contract.scheduling import advance, fire, put, schedule
+from dlq.workers import WorkerRef
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql.arguments import outcome_columns
 from dlq_db.inspector import DatabaseInspector

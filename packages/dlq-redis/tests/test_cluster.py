@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from dlq.store import Store
-from dlq.testing.contract import MakeStore, StoreContract
+from dlq.testing.contract import MakeStore, ScheduleContract, StoreContract
 from dlq.testing.contract.aliases import Aliases
 from dlq.testing.contract.builders import OUTCOMES, add, claim, claim_ids, register, settle
 from dlq.testing.contract.fencing import Fencing
 from dlq.testing.contract.model import Modelled
 from dlq.testing.contract.reconciling import Reconciling
+from dlq.testing.contract.scheduling import MakeSchedules
 from dlq_redis import connection
 from dlq_redis.connection import Server
 from dlq_redis.inspector import RedisInspector
+from dlq_redis.schedules import RedisSchedules
 from dlq_redis.store import RedisStore
 from topologies import Node, Nodes, reconciled
 
@@ -35,9 +37,7 @@ def server(masters: list[Node]) -> Iterator[Server]:
     connection.release(server)
 
 
-class TestCluster(Fencing, Reconciling, Aliases, Modelled):
-    worker, other_worker = StoreContract.worker, StoreContract.other_worker
-
+class Fixtures:
     @pytest.fixture
     def make_store(self, server: Server) -> MakeStore:
         return lambda alias="default": RedisStore(alias, server)
@@ -49,6 +49,16 @@ class TestCluster(Fencing, Reconciling, Aliases, Modelled):
     @pytest.fixture
     def inspector(self, store: RedisStore) -> RedisInspector:
         return RedisInspector(store)
+
+
+class TestCluster(Fixtures, Fencing, Reconciling, Aliases, Modelled):
+    worker, other_worker = StoreContract.worker, StoreContract.other_worker
+
+
+class TestSchedulesOnACluster(Fixtures, ScheduleContract):
+    @pytest.fixture
+    def make_schedules(self) -> MakeSchedules:
+        return RedisSchedules  # type: ignore[return-value]
 
 
 def test_backends_spread_over_the_masters(masters: list[Node], server: Server) -> None:

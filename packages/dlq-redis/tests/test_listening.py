@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from dlq.job import Outcome, WorkerRef
+from dlq.job import Outcome
 from dlq.testing.contract.builders import (
     FAILURE,
     add,
@@ -20,6 +20,7 @@ from dlq.testing.contract.builders import (
     register,
     settle,
 )
+from dlq.workers import WorkerRef
 from dlq_redis.connection import Server, client
 from dlq_redis.store import RedisStore
 

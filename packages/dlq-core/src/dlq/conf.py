@@ -375,6 +375,15 @@ def pool_alias(pool: WorkerPool) -> str:
     return "default" if "default" in ours else ours[0]
 
 
+def prefixed(prefix: str) -> dict[str, Any]:
+    """The settings of the site whose names begin so, without that: for those who come from another system."""
+    return {
+        name.removeprefix(prefix): getattr(settings, name)
+        for name in dir(settings)
+        if name.startswith(prefix)
+    }
+
+
 def debug() -> bool:
     """Django's ``DEBUG``."""
     return bool(settings.DEBUG)

@@ -15,10 +15,11 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 from dlq import payload
 from dlq.backend import QueueBackend, queue_backend
 from dlq.errors import UndiscardableError
-from dlq.job import Instruction, JobRecord, Order, WorkerInfo
+from dlq.job import JobRecord
 from dlq.result import TaskResult, load_task
 from dlq.states import FINISHED, LIVE, WAITING, State
 from dlq.store import JobFilter
+from dlq.workers import Instruction, Order, WorkerInfo
 
 __all__ = [
     "Advance",

@@ -10,11 +10,12 @@ import pytest
 from rich.console import Console
 
 from dlq import MemoryBackend, StoreUnavailable
-from dlq.job import Note, Order
+from dlq.job import Note
 from dlq.management.live import view, watch
 from dlq.management.status import Status, read_status
 from dlq.store import MemoryInspector
 from dlq.testing.contract.builders import NOON, add, add_many, claim, register
+from dlq.workers import Order
 
 type Run = Callable[..., str]
 

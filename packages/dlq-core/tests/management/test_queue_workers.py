@@ -7,9 +7,9 @@ import pytest
 
 from dlq import MemoryBackend
 from dlq.control import workers
-from dlq.job import Order
 from dlq.store import MemoryStore
 from dlq.testing.contract.builders import NOON, add, claim_one, runner_info, worker_info
+from dlq.workers import Order
 
 type Run = Callable[..., str]
 

@@ -12,9 +12,10 @@ import pytest
 
 from dlq import MemoryBackend, StoreRefused, StoreUnavailable
 from dlq.ids import new_job_id
-from dlq.job import Claim, Exchanged, Outcome, WorkerRef
+from dlq.job import Claim, Exchanged, Outcome
 from dlq.store import MemoryStore, Store
 from dlq.testing.contract.builders import NOON, register
+from dlq.workers import WorkerRef
 
 PATIENCE = 10.0
 """Seconds until a test gives up on a thread that should have ended."""

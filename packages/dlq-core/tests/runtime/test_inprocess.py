@@ -20,7 +20,6 @@ from pytest_django import Settings as DjangoSettings
 from dlq import MemoryBackend, State, hooks, task
 from dlq.conf import Settings, WorkerPool
 from dlq.errors import ConfigError, TaskTimeout
-from dlq.job import Order, RunnerInfo
 from dlq.runtime.executor import ThreadExecutor
 from dlq.runtime.inprocess import InProcessRunner
 from dlq.runtime.options import RunnerOptions
@@ -28,6 +27,7 @@ from dlq.runtime.threaded import _UnguardedPage
 from dlq.selectors import Selector
 from dlq.store import MemoryInspector, MemoryStore
 from dlq.testing.contract.builders import add, record, register, state_of
+from dlq.workers import Order, RunnerInfo
 
 LATE = 30.0
 """Seconds that no test waits."""

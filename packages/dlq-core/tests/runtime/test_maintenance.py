@@ -9,7 +9,7 @@ import pytest
 
 from dlq import MemoryBackend, State, task
 from dlq.errors import StoreRefused
-from dlq.job import Claim, Outcome, RunnerInfo
+from dlq.job import Claim, Outcome
 from dlq.runtime.maintenance import PRUNE_EVERY, RESCUE_EVERY, STRETCH, UNPARK_EVERY, Maintenance
 from dlq.runtime.rescue import DeadWorker
 from dlq.store import MemoryInspector
@@ -25,6 +25,7 @@ from dlq.testing.contract.builders import (
     runner_info,
     state_of,
 )
+from dlq.workers import RunnerInfo
 
 BEAT = 5.0
 POLL = 1.5

@@ -12,7 +12,7 @@ from django.tasks.signals import task_finished
 
 from dlq import Counted, MemoryBackend, State, StoreUnavailable, task
 from dlq.conf import Delivery
-from dlq.job import Claim, NewJob, Outcome, WorkerRef
+from dlq.job import Claim, NewJob, Outcome
 from dlq.runtime.rescue import DeadWorker, rescue_orphans, rescue_worker
 from dlq.testing.contract.builders import (
     FAILURE,
@@ -26,6 +26,7 @@ from dlq.testing.contract.builders import (
     runner_info,
     state_of,
 )
+from dlq.workers import WorkerRef
 
 BY = "runner-1"
 KILLED = "exited with signal 9 (SIGKILL)"

@@ -18,7 +18,7 @@ from pytest_django import Settings as DjangoSettings
 
 from dlq import MemoryBackend, StoreNotReady
 from dlq.conf import Settings, WorkerPool
-from dlq.job import Claim, Order
+from dlq.job import Claim
 from dlq.runtime.child import DEFECT, RECYCLED, _OrphanWatch, fork
 from dlq.runtime.console import banner, show_logs
 from dlq.runtime.endings import describe_exit
@@ -30,6 +30,7 @@ from dlq.runtime.seat import HEALTHY_AFTER, LONGEST_PAUSE
 from dlq.runtime.signals import signal_pipe
 from dlq.selectors import Selector, broadcast_queue
 from dlq.store import MemoryInspector
+from dlq.workers import Order
 
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 """Other tests may have left threads of libraries behind, which a child of these tests never needs."""

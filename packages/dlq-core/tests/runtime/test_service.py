@@ -11,7 +11,7 @@ import pytest
 from pytest_django import Settings
 
 from dlq import MemoryBackend, State
-from dlq.job import Claim, Order, Outcome
+from dlq.job import Claim, Outcome
 from dlq.runtime.messages import decode, encode
 from dlq.runtime.page import Page
 from dlq.runtime.service import SILENCE, Service
@@ -19,6 +19,7 @@ from dlq.selectors import Selector
 from dlq.services import Service as AddedService
 from dlq.store import MemoryInspector, MemoryStore
 from dlq.testing.contract.builders import add, claim, record, register, runner_info, state_of
+from dlq.workers import Order
 
 Threads = Callable[..., threading.Thread]
 

@@ -11,7 +11,7 @@ import pytest
 from dlq import Counted, MemoryBackend, State, StoreNotReady, StoreUnavailable
 from dlq.conf import BackendOptions, Delivery, WorkerPool
 from dlq.context import Notebook
-from dlq.job import Claim, Failure, Order, Outcome, RunnerInfo, WorkerInfo
+from dlq.job import Claim, Failure, Outcome
 from dlq.runtime.batching import MOST, WINDOW
 from dlq.runtime.executor import Executor
 from dlq.runtime.page import Gate, Page
@@ -30,6 +30,7 @@ from dlq.testing.contract.builders import (
     rescue,
     state_of,
 )
+from dlq.workers import Order, RunnerInfo, WorkerInfo
 
 Threads = Callable[..., threading.Thread]
 

@@ -10,10 +10,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
 from dlq.job import NewJob
-from dlq.store.schedules import Advance, Advanced, Fired
+from dlq.store.schedules import Advance, Advanced
 from dlq_db import models
 
-__all__ = ["advance", "progress_of"]
+__all__ = ["advance"]
 
 
 def advance(
@@ -31,26 +31,14 @@ def advance(
     return done, jobs
 
 
-def progress_of(advance: Advance) -> dict[str, Any]:
-    """What the fires of an advance change in its schedule: how many due times enqueued a job, and the last of each."""
-    due = [fire.due_at for fire in advance.fires if fire.outcome is Fired.ENQUEUED]
-    jobs = [fire.job.id for fire in advance.fires if fire.job is not None]
-    return {
-        "fires": len(due),
-        "last_due_at": due[-1] if due else None,
-        "last_job": jobs[-1] if jobs else None,
-    }
-
-
 def _changes(advance: Advance) -> dict[str, Any]:
-    progress = progress_of(advance)
-    last = {name: progress[name] for name in ("last_due_at", "last_job") if progress[name] is not None}
+    last = {"last_due_at": advance.last_due_at, "last_job": advance.last_job}
     return {
         "revision": F("revision") + 1,
         "due_at": advance.due_at,
         "look_at": advance.look_at,
-        "fires": F("fires") + progress["fires"],
-        **last,
+        "fires": F("fires") + advance.enqueued,
+        **{name: value for name, value in last.items() if value is not None},
     }
 
 

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 
-from dlq.job import JobRecord, Order, RunnerInfo, WorkerInfo
+from dlq.job import JobRecord
 from dlq.states import FINISHED, State
 from dlq.store import Inspector, JobFilter, QueueCounts
+from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_db.chunks import chunks
 from dlq_db.clock import ServerTime
 from dlq_db.dialects import statement_for

@@ -14,23 +14,11 @@ from django.db.models import Exists, F, OuterRef, QuerySet, Value
 from django.db.models.functions import Least
 
 from dlq.errors import RunnerUnknown
-from dlq.job import (
-    Cancelled,
-    Claim,
-    Exchanged,
-    JobRecord,
-    NewJob,
-    Note,
-    Order,
-    Outcome,
-    RunnerInfo,
-    Sight,
-    WorkerInfo,
-    WorkerRef,
-)
+from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store import Store
 from dlq.store.base import CANCELLABLE
+from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_db import controls
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment

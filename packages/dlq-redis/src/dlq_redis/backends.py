@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from dlq.backend import QueueBackend
 from dlq_redis.inspector import RedisInspector
 from dlq_redis.options import RedisOptions, ReliableRedisOptions
+from dlq_redis.schedules import RedisSchedules
 from dlq_redis.store import RedisStore
 
 __all__ = ["RedisBackend", "ReliableRedisBackend"]
@@ -35,6 +36,10 @@ class ReliableRedisBackend(QueueBackend):
     def make_inspector(self) -> RedisInspector:
         """Reads the same keys."""
         return RedisInspector(self.make_store())
+
+    def make_schedules(self) -> RedisSchedules:
+        """Fires into the same keys."""
+        return RedisSchedules(self.make_store())
 
 
 class RedisBackend(ReliableRedisBackend):

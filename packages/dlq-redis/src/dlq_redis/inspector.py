@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from dlq.job import JobRecord, Order, RunnerInfo, WorkerInfo
+from dlq.job import JobRecord
 from dlq.states import State
 from dlq.store import Inspector, JobFilter, QueueCounts
+from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_redis.clock import moment
 from dlq_redis.data import due_since
 from dlq_redis.replies import records_of

@@ -17,9 +17,10 @@ from uuid import UUID
 from django.db import Error, ProgrammingError, connections, transaction
 
 from dlq.errors import StoreError, StoreNotReady, StoreUnavailable
-from dlq.job import JobRecord, NewJob, Sight
+from dlq.job import JobRecord, NewJob
 from dlq.logs import get_logger
 from dlq.states import State
+from dlq.workers import Sight
 from dlq_redis.clock import ticks_in
 from dlq_redis.data import new_job_of, packed_data, packed_head
 from dlq_redis.failures import translated

@@ -10,27 +10,12 @@ from uuid import UUID
 from redis.exceptions import NoScriptError
 
 from dlq.errors import RunnerUnknown, StoreError, StoreNotReady
-from dlq.job import (
-    LOG_LINES,
-    Cancellation,
-    Cancelled,
-    Claim,
-    Exchanged,
-    Instruction,
-    JobRecord,
-    NewJob,
-    Note,
-    Order,
-    Outcome,
-    RunnerInfo,
-    Sight,
-    WorkerInfo,
-    WorkerRef,
-)
+from dlq.job import LOG_LINES, Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.logs import get_logger
 from dlq.states import State
 from dlq.store import Store
 from dlq.store.base import CANCELLABLE
+from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_redis import connection
 from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
 from dlq_redis.clock import moment, ticks, ticks_in

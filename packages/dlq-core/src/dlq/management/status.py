@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from dlq.backend import queue_backend
-from dlq.job import JobRecord, Order, RunnerInfo, WorkerInfo
+from dlq.job import JobRecord
 from dlq.management.terminal import jobs, printable
 from dlq.states import State
 from dlq.store import JobFilter, QueueCounts
+from dlq.workers import Order, RunnerInfo, WorkerInfo
 
 __all__ = [
     "NO_RUNNER",

@@ -17,7 +17,6 @@ from django.tasks.signals import task_finished
 from dlq.backend import queue_backend
 from dlq.conf import Settings, WorkerPool
 from dlq.hooks import Process, report_error, run_hooks
-from dlq.job import RunnerInfo, WorkerInfo
 from dlq.logs import get_logger
 from dlq.middleware import chain
 from dlq.runtime.executor import executor_for
@@ -31,6 +30,7 @@ from dlq.runtime.worker import Worker
 from dlq.runtime.workload import Workload
 from dlq.selectors import Selector
 from dlq.services import services_for
+from dlq.workers import RunnerInfo, WorkerInfo
 
 __all__ = ["RECYCLED", "StopHooks", "fork", "serve_backends", "work"]
 

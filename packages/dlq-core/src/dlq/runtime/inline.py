@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Self
 
 from dlq.backend import QueueBackend
-from dlq.job import Claim, Note, Outcome, RunnerInfo, WorkerInfo
+from dlq.job import Claim, Note, Outcome
 from dlq.runtime.execution import run_job
+from dlq.workers import RunnerInfo, WorkerInfo
 
 __all__ = ["InlineWorker"]
 

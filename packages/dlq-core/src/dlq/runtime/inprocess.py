@@ -30,7 +30,6 @@ from dlq.backend import queue_backend
 from dlq.conf import Settings, WorkerPool, pool_alias
 from dlq.discovery import load_all_tasks
 from dlq.hooks import Process, run_hooks
-from dlq.job import Sight, WorkerInfo
 from dlq.logs import get_logger
 from dlq.runtime.ear import Ear
 from dlq.runtime.keeper import Keeper
@@ -45,6 +44,7 @@ from dlq.runtime.threaded import ThreadedWorker
 from dlq.runtime.titles import set_title
 from dlq.runtime.touchfile import touch
 from dlq.services import services_for
+from dlq.workers import Sight, WorkerInfo
 
 __all__ = ["InProcessRunner", "end_process"]
 

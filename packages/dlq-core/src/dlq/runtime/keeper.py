@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 from dlq.backend import QueueBackend, queue_backend
 from dlq.errors import StoreError
-from dlq.job import RunnerInfo, Sight
 from dlq.logs import get_logger
 from dlq.runtime.burst import is_drained
 from dlq.runtime.lasting import LastingThread
@@ -18,6 +17,7 @@ from dlq.runtime.maintenance import Maintenance
 from dlq.runtime.outage import Outage
 from dlq.runtime.rescue import DeadWorker
 from dlq.selectors import Selector
+from dlq.workers import RunnerInfo, Sight
 
 __all__ = ["Keeper"]
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 from dlq.backend import QueueBackend
 from dlq.errors import StoreError, StoreUnavailable, UnknownTask
-from dlq.job import RunnerInfo, Sight
 from dlq.logs import get_logger
 from dlq.result import imported_task
 from dlq.runtime.heartbeat import PeerWatch
 from dlq.runtime.outage import Outage
 from dlq.runtime.rescue import DeadWorker, rescue_orphans, rescue_worker
 from dlq.states import State
+from dlq.workers import RunnerInfo, Sight
 
 __all__ = ["Maintenance"]
 

@@ -14,12 +14,13 @@ from uuid import UUID
 
 from dlq.backend import QueueBackend
 from dlq.errors import RunnerLost, RunnerUnknown, TaskTimeout, WorkerLost
-from dlq.job import Attempt, Claim, Counted, Outcome, WorkerRef
+from dlq.job import Attempt, Claim, Counted, Outcome
 from dlq.logs import get_logger
 from dlq.retry import DEFAULT_BACKOFF
 from dlq.runtime.execution import Execution, load
 from dlq.runtime.failures import failure_of
 from dlq.store.base import Store
+from dlq.workers import WorkerRef
 
 __all__ = ["DeadWorker", "rescue_orphans", "rescue_worker", "was_lost_with_runner"]
 

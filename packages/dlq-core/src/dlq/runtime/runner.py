@@ -16,7 +16,6 @@ from dlq.backend import queue_backend
 from dlq.conf import Settings, pool_alias
 from dlq.errors import StoreError
 from dlq.hooks import Process, run_hooks
-from dlq.job import Order, RunnerInfo, WorkerInfo
 from dlq.logs import get_logger
 from dlq.middleware import chain
 from dlq.runtime.child import RECYCLED, fork, serve_backends, work
@@ -32,6 +31,7 @@ from dlq.runtime.solitude import Solitude
 from dlq.runtime.titles import set_title
 from dlq.runtime.wear import MIB, resident_memory
 from dlq.selectors import broadcast_queue
+from dlq.workers import Order, RunnerInfo, WorkerInfo
 
 __all__ = ["Runner", "runner_info"]
 

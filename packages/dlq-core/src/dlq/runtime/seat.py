@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlq.conf import WorkerPool
-from dlq.job import Order
 from dlq.runtime.messages import encode
 from dlq.runtime.page import Page
+from dlq.workers import Order
 
 __all__ = ["HEALTHY_AFTER", "LONGEST_PAUSE", "Kill", "Seat", "send_signal"]
 

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from dlq.backend import queue_backend
 from dlq.hooks import report_error
-from dlq.job import RunnerInfo, Sight
 from dlq.logs import get_logger
 from dlq.runtime.burst import is_drained
 from dlq.runtime.ear import Ear
@@ -24,6 +23,7 @@ from dlq.runtime.rescue import DeadWorker
 from dlq.runtime.service_thread import ServiceThread
 from dlq.selectors import Selector
 from dlq.services import Service as AddedService
+from dlq.workers import RunnerInfo, Sight
 
 __all__ = ["SILENCE", "Service"]
 

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 
 from dlq.conf import WorkerPool
-from dlq.job import Order, Sight
 from dlq.runtime.lasting import LastingThread
 from dlq.runtime.page import Page
 from dlq.runtime.rescue import DeadWorker
 from dlq.runtime.threaded import Abandoned, ThreadedWorker
+from dlq.workers import Order, Sight
 
 __all__ = ["MainThread", "ThreadSeat"]
 

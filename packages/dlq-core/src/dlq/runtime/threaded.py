@@ -10,7 +10,6 @@ from typing import ClassVar
 from dlq.backend import QueueBackend
 from dlq.conf import WorkerPool
 from dlq.hooks import Process, run_hooks
-from dlq.job import Order, Sight, WorkerInfo
 from dlq.logs import get_logger
 from dlq.runtime.child import StopHooks
 from dlq.runtime.executor import executor_for
@@ -18,6 +17,7 @@ from dlq.runtime.page import Gate, Page, Why
 from dlq.runtime.rescue import DeadWorker
 from dlq.runtime.worker import Worker
 from dlq.runtime.workload import Workload
+from dlq.workers import Order, Sight, WorkerInfo
 
 __all__ = ["Abandoned", "ThreadedWorker"]
 

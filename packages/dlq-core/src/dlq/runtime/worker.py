@@ -12,7 +12,7 @@ from uuid import UUID
 
 from dlq.conf import BackendOptions, Delivery, WorkerPool
 from dlq.errors import RunnerUnknown, StoreError, StoreRefused
-from dlq.job import Claim, Exchanged, Order, Outcome, WorkerInfo, WorkerRef
+from dlq.job import Claim, Exchanged, Outcome
 from dlq.logs import get_logger
 from dlq.runtime.batching import Pace
 from dlq.runtime.executor import Executor
@@ -24,6 +24,7 @@ from dlq.runtime.workload import Assignment, Workload
 from dlq.selectors import broadcast_queue
 from dlq.states import State
 from dlq.store.base import Store
+from dlq.workers import Order, WorkerInfo, WorkerRef
 
 __all__ = ["Worker"]
 

@@ -18,21 +18,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from dlq.job import (
-    Cancelled,
-    Claim,
-    Exchanged,
-    JobRecord,
-    NewJob,
-    Note,
-    Order,
-    Outcome,
-    RunnerInfo,
-    Sight,
-    WorkerInfo,
-    WorkerRef,
-)
+from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import LIVE, State
+from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["CANCELLABLE", "Store"]
 

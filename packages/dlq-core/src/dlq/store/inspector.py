@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from dlq.job import JobRecord, RunnerInfo
+from dlq.job import JobRecord
 from dlq.states import State
+from dlq.workers import RunnerInfo
 
 __all__ = ["Inspector", "JobFilter", "QueueCounts"]
 

@@ -8,23 +8,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dlq.job import (
-    Cancelled,
-    Claim,
-    Exchanged,
-    JobRecord,
-    NewJob,
-    Note,
-    Order,
-    Outcome,
-    RunnerInfo,
-    Sight,
-    WorkerInfo,
-    WorkerRef,
-)
+from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.signals import store_called
 from dlq.states import State
 from dlq.store.base import CANCELLABLE, Store
+from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["InstrumentedStore"]
 

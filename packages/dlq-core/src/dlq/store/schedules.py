@@ -138,6 +138,24 @@ class Advance:
     look_at: datetime | None
     fires: Sequence[Fire] = ()
 
+    @property
+    def enqueued(self) -> int:
+        """How many due times enqueue a job."""
+        return len(self._due_times())
+
+    @property
+    def last_due_at(self) -> datetime | None:
+        """The last due time that enqueues a job."""
+        return next(reversed(self._due_times()), None)
+
+    @property
+    def last_job(self) -> UUID | None:
+        """The last job, of whatever due time or by hand."""
+        return next((fire.job_id for fire in reversed(self.fires) if fire.job is not None), None)
+
+    def _due_times(self) -> list[datetime]:
+        return [fire.due_at for fire in self.fires if fire.outcome is Fired.ENQUEUED]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advanced:

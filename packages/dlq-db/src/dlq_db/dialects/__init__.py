@@ -12,9 +12,10 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.job import Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
+from dlq.workers import Sight, WorkerRef
 
 __all__ = ["Dialect", "Ear", "statement", "statement_for"]
 

@@ -5,5 +5,5 @@
 -- Reply: the time at which that happened
 --: include keys clock rows batch moves enqueueing
 
-store(ids_from(2), {})
+store(2, ids_in(2, #ARGV), {})
 return string.format('%.0f', NOW)

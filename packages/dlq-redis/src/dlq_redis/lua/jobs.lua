@@ -4,7 +4,7 @@
 -- ARGV:  [1] now, of no meaning here; [2] the id that all are below, or empty; [3] how many at most; [4] how many to look
 --        at, at most; then, of states, queues, tasks and workers, each: how many, or -1 for all, and these
 -- Reply: the id that all that were not looked at are below, or nothing when all were; records as get.lua gives them
---: include keys rows batch records
+--: include keys rows batch records order
 
 local before, limit, budget, at = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), 5
 local PAGE = 100
@@ -23,17 +23,6 @@ local function chosen()
   return set
 end
 local states, queues, tasks, workers = chosen(), chosen(), chosen(), chosen()
-
--- Not ``<``, which goes by the server's locale.
-local function is_below(id, other)
-  for index = 1, #id do
-    local one, two = string.byte(id, index), string.byte(other, index)
-    if one ~= two then
-      return one < two
-    end
-  end
-  return false
-end
 
 -- IDS is sorted by state and then by id: of one state it holds a list by id. These are the ranks of its first job and of
 -- the last one below.

@@ -8,7 +8,9 @@
 local kinds = {
   [DATA] = 'hash', [ROWS] = 'hash', [IDS] = 'zset', [SEQUENCE] = 'string', [DUE] = 'zset', [EXPIRY] = 'zset',
   [ASKED] = 'set', [REASONS] = 'hash', [HOLDERS] = 'set', [PARKED] = 'set', [PAUSES] = 'hash', [BEATS] = 'hash',
-  [WAKE] = 'stream', [RELAYED] = 'zset',
+  [WAKE] = 'stream', [RELAYED] = 'zset', [SCHEDULES] = 'hash', [STANDINGS] = 'hash', [AGENDA] = 'zset',
+  [LISTED .. 'static'] = 'zset', [LISTED .. 'dynamic'] = 'zset', [FIRES] = 'hash', [FIRES_DUE] = 'zset',
+  [FIRES_AT] = 'zset',
 }
 for state = 1, 7 do
   kinds[COUNT .. state] = 'hash'

@@ -5,12 +5,12 @@
 -- Reply: 1
 --: include keys clock rows batch moves enqueueing
 
-local ids, seen, marks = ids_from(2), {}, {}
+local ids, seen, marks = ids_in(2, #ARGV), {}, {}
 for at, mark in ipairs(many('ZMSCORE', RELAYED, ids)) do
   seen[ids[at]] = mark and true or nil
   marks[#marks + 1] = NOW
   marks[#marks + 1] = ids[at]
 end
-store(ids, seen)
+store(2, ids, seen)
 in_parts('ZADD', RELAYED, marks)
 return 1

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from dlq.control import instruct, wait_until_heeded, workers
-from dlq.job import Order
 from dlq.management.arguments import chosen_aliases
 from dlq.management.operators import OperatorCommand, labelled
 from dlq.management.status import read_status, runner_lines
+from dlq.workers import Order
 
 
 class Command(OperatorCommand):

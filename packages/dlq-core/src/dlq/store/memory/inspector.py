@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from dlq.job import JobRecord, RunnerInfo
+from dlq.job import JobRecord
 from dlq.states import State
 from dlq.store.inspector import Inspector, JobFilter, QueueCounts
 from dlq.store.memory.jobs import StoredJob, record_of
 from dlq.store.memory.store import MemoryStore, clock
+from dlq.workers import RunnerInfo
 
 __all__ = ["MemoryInspector"]
 

@@ -13,7 +13,6 @@ from dlq.store.schedules import (
     Advanced,
     Due,
     Fire,
-    Fired,
     FireRecord,
     Proposal,
     ScheduleRecord,
@@ -127,15 +126,13 @@ class MemorySchedules(Schedules):
             return done
 
     def _advance(self, record: ScheduleRecord, advance: Advance, done: Advanced) -> None:
-        enqueued = [fire for fire in advance.fires if fire.outcome is Fired.ENQUEUED]
-        jobs = [fire.job.id for fire in advance.fires if fire.job is not None]
         self._change(
             record,
             due_at=advance.due_at,
             look_at=advance.look_at,
-            fires=record.fires + len(enqueued),
-            last_due_at=enqueued[-1].due_at if enqueued else record.last_due_at,
-            last_job=jobs[-1] if jobs else record.last_job,
+            fires=record.fires + advance.enqueued,
+            last_due_at=advance.last_due_at or record.last_due_at,
+            last_job=advance.last_job or record.last_job,
         )
         done.keys.append(advance.key)
         for fire in advance.fires:

@@ -10,26 +10,12 @@ from itertools import count, islice
 from uuid import UUID
 
 from dlq.errors import RunnerUnknown
-from dlq.job import (
-    Cancellation,
-    Cancelled,
-    Claim,
-    Exchanged,
-    Instruction,
-    JobRecord,
-    NewJob,
-    Note,
-    Order,
-    Outcome,
-    RunnerInfo,
-    Sight,
-    WorkerInfo,
-    WorkerRef,
-)
+from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import WAITING, State
 from dlq.store.base import CANCELLABLE, Store
 from dlq.store.memory.jobs import StoredJob, claim_of, oldest, record_of
 from dlq.store.schedules import FireRecord, ScheduleRecord
+from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["MemoryStore", "clock"]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from dlq.job import Note, Order, Outcome, Sight, WorkerRef
+from dlq.job import Note, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector, JobFilter
@@ -33,6 +33,7 @@ from dlq.testing.contract.builders import (
     state_of,
     totals,
 )
+from dlq.workers import Order, Sight, WorkerRef
 
 __all__ = ["Aliases"]
 

@@ -10,22 +10,11 @@ from uuid import UUID
 import pytest
 
 from dlq.ids import new_job_id
-from dlq.job import (
-    Claim,
-    Counted,
-    Exchanged,
-    Failure,
-    JobRecord,
-    NewJob,
-    Outcome,
-    RunnerInfo,
-    Sight,
-    WorkerInfo,
-    WorkerRef,
-)
+from dlq.job import Claim, Counted, Exchanged, Failure, JobRecord, NewJob, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
+from dlq.workers import RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = [
     "FAILURE",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dlq.ids import new_job_id
-from dlq.job import Cancellation, Cancelled, Claim, Outcome, WorkerRef
+from dlq.job import Cancelled, Claim, Outcome
 from dlq.states import FINISHED, WAITING, State
 from dlq.store.base import CANCELLABLE, Store
 from dlq.testing.contract.builders import (
@@ -33,6 +33,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     state_of,
 )
+from dlq.workers import Cancellation, WorkerRef
 
 __all__ = ["Cancelling"]
 

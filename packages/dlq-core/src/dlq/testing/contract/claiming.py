@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlq.job import Claim, Outcome, WorkerRef
+from dlq.job import Claim, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
@@ -24,6 +24,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     state_of,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Claiming"]
 

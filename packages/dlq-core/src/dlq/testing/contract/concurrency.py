@@ -10,7 +10,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Claim, NewJob, Outcome, WorkerRef
+from dlq.job import Claim, NewJob, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -36,6 +36,7 @@ from dlq.testing.contract.builders import (
     totals,
     worker_info,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Concurrency", "claiming", "reconciling", "settling", "together"]
 

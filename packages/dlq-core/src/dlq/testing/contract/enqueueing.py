@@ -12,7 +12,7 @@ from django.db import transaction
 
 from dlq.errors import StoreRefused
 from dlq.ids import new_job_id
-from dlq.job import JobRecord, WorkerRef
+from dlq.job import JobRecord
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -32,6 +32,7 @@ from dlq.testing.contract.builders import (
     state_of,
     totals,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Enqueueing"]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from dlq.job import Attempt, Counted, Outcome, WorkerRef
+from dlq.job import Attempt, Counted, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -26,6 +26,7 @@ from dlq.testing.contract.builders import (
     state_of,
     totals,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Expiring"]
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from dlq.ids import new_job_id
-from dlq.job import Claim, Counted, Outcome, WorkerRef
+from dlq.job import Claim, Counted, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
@@ -31,6 +31,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     state_of,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Fencing"]
 

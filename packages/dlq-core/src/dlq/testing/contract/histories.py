@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlq.job import Attempt, Counted, Failure, Outcome, WorkerRef
+from dlq.job import Attempt, Counted, Failure, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
@@ -20,6 +20,7 @@ from dlq.testing.contract.builders import (
     rescue,
     settle_one,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Histories"]
 

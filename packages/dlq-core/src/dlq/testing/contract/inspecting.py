@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from dlq.job import JobRecord, WorkerRef
+from dlq.job import JobRecord
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector, JobFilter, QueueCounts
@@ -30,6 +30,7 @@ from dlq.testing.contract.builders import (
     totals,
     worker_info,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Inspecting"]
 

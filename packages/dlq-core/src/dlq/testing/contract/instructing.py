@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from dlq.job import Instruction, Order, WorkerInfo, WorkerRef
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
 from dlq.testing.contract.builders import (
@@ -15,6 +14,7 @@ from dlq.testing.contract.builders import (
     runner_info,
     worker_info,
 )
+from dlq.workers import Instruction, Order, WorkerInfo, WorkerRef
 
 __all__ = ["Instructing"]
 

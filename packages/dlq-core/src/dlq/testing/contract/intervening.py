@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any, ClassVar
 from uuid import UUID
 
-from dlq.job import Cancelled, Note, Order, Outcome, WorkerRef
+from dlq.job import Cancelled, Note, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -31,6 +31,7 @@ from dlq.testing.contract.builders import (
     totals,
 )
 from dlq.testing.contract.concurrency import PATIENCE, claiming, reconciling, settling, together
+from dlq.workers import Order, WorkerRef
 
 __all__ = ["Intervening"]
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from dlq.job import WorkerRef
 from dlq.states import FINISHED, LIVE, State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -22,6 +21,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     totals,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Keeping"]
 

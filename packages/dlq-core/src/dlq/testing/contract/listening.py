@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import pytest
 
-from dlq.job import WorkerRef
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
     OUTCOMES,
@@ -23,6 +22,7 @@ from dlq.testing.contract.builders import (
     promote,
     settle_one,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Listening"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Outcome, WorkerRef
+from dlq.job import Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -29,6 +29,7 @@ from dlq.testing.contract.builders import (
     state_of,
     worker_info,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Liveness"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from dlq.job import Order, Outcome, Sight, WorkerRef
+from dlq.job import Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
@@ -23,6 +23,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     state_of,
 )
+from dlq.workers import Order, Sight, WorkerRef
 
 __all__ = ["Looking"]
 

@@ -21,13 +21,14 @@ from hypothesis.stateful import (
 )
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Claim, Outcome, WorkerRef
+from dlq.job import Claim, Outcome
 from dlq.states import FINISHED, WAITING, State
 from dlq.store.base import CANCELLABLE, Store
 from dlq.store.inspector import Inspector
 from dlq.testing.contract.builders import FAILURE, OUTCOMES, new_job, promote, runner_info, worker_info
 from dlq.testing.contract.foretelling import ModelJob
 from dlq.testing.contract.watching import BIG, RUNNER_OF, Watched
+from dlq.workers import WorkerRef
 
 __all__ = ["Modelled"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from dlq.errors import StoreRefused
 from dlq.ids import new_job_id
-from dlq.job import LOG_LINES, Claim, JobRecord, Note, Outcome, WorkerRef
+from dlq.job import LOG_LINES, Claim, JobRecord, Note, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector, JobFilter
@@ -28,6 +28,7 @@ from dlq.testing.contract.builders import (
     register,
     settle_one,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Notes"]
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from dlq.job import Outcome, WorkerRef
+from dlq.job import Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
@@ -26,6 +26,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     state_of,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Pausing"]
 

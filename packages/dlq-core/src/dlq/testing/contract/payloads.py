@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dlq import payload
-from dlq.job import Failure, Note, Outcome, WorkerRef
+from dlq.job import Failure, Note, Outcome
 from dlq.store.base import Store
 from dlq.testing.contract.builders import add, claim_one, record, settle_one
+from dlq.workers import WorkerRef
 
 __all__ = ["Payloads"]
 

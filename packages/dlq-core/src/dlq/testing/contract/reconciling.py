@@ -6,7 +6,6 @@ import pytest
 
 from dlq.errors import RunnerUnknown
 from dlq.ids import new_job_id
-from dlq.job import WorkerRef
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
@@ -27,6 +26,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     state_of,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Reconciling"]
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from dlq.ids import new_job_id
-from dlq.job import Note, Outcome, WorkerRef
+from dlq.job import Note, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
@@ -30,6 +30,7 @@ from dlq.testing.contract.builders import (
     settle_one,
     state_of,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Retrying"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from dlq.errors import StoreRefused
-from dlq.job import Counted, Failure, Outcome, WorkerRef
+from dlq.job import Counted, Failure, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -32,6 +32,7 @@ from dlq.testing.contract.builders import (
     state_of,
     totals,
 )
+from dlq.workers import WorkerRef
 
 __all__ = ["Settling"]
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from dlq.job import WorkerRef
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
 from dlq.testing.contract.aliases import Aliases
@@ -35,6 +34,7 @@ from dlq.testing.contract.reaching import Reaching
 from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
 from dlq.testing.contract.settling import Settling
+from dlq.workers import WorkerRef
 
 __all__ = ["StoreContract"]
 

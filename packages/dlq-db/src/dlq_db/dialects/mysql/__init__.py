@@ -10,9 +10,10 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
-from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.job import Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
+from dlq.workers import Sight, WorkerRef
 from dlq_db.clock import moment
 from dlq_db.dialects import statement
 from dlq_db.dialects.mysql.annotating import annotate

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import Cancellation, Instruction, Order, Sight
 from dlq.states import State
+from dlq.workers import Cancellation, Instruction, Order, Sight
 from dlq_db.dialects import statement
 from dlq_db.dialects.mysql.locking import lock_due, lock_expired
 from dlq_db.dialects.mysql.transactions import committed

@@ -12,9 +12,10 @@ import psycopg
 from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
+from dlq.workers import Sight, WorkerRef
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql import sessions
 from dlq_db.dialects.postgresql.arguments import (

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from dlq.job import NewJob, Note, Outcome
 from dlq.store.schedules import Advance
-from dlq_db.firing import progress_of
 from dlq_db.logs import appended, text_of
 
 __all__ = ["advance_columns", "first_of_each", "job_columns", "note_columns", "outcome_columns"]
@@ -41,16 +40,15 @@ def job_columns(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
 
 def advance_columns(advances: Sequence[Advance]) -> dict[str, list[Any]]:
     """For advance.sql."""
-    progress = [progress_of(advance) for advance in advances]
     fires = [(advance.key, fire) for advance in advances for fire in advance.fires]
     return {
         "keys": [advance.key for advance in advances],
         "revisions": [advance.revision for advance in advances],
         "due_ats": [advance.due_at for advance in advances],
         "look_ats": [advance.look_at for advance in advances],
-        "counts": [each["fires"] for each in progress],
-        "last_due_ats": [each["last_due_at"] for each in progress],
-        "last_jobs": [each["last_job"] for each in progress],
+        "counts": [advance.enqueued for advance in advances],
+        "last_due_ats": [advance.last_due_at for advance in advances],
+        "last_jobs": [advance.last_job for advance in advances],
         "fire_keys": [key for key, _ in fires],
         "fire_due_ats": [fire.due_at for _, fire in fires],
         "outcomes": [fire.outcome.value for _, fire in fires],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dlq.job import Cancellation, Claim, Instruction, Order, Sight
+from dlq.job import Claim
+from dlq.workers import Cancellation, Instruction, Order, Sight
 from dlq_db.dialects.postgresql.marks import Place
 
 __all__ = ["claim_of", "place_of", "sight_of"]

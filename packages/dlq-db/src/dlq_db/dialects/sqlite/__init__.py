@@ -13,9 +13,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 from django.utils import timezone
 
-from dlq.job import Exchanged, NewJob, Note, Outcome, Sight, WorkerRef
+from dlq.job import Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
+from dlq.workers import Sight, WorkerRef
 from dlq_db.dialects.sqlite.annotating import annotate
 from dlq_db.dialects.sqlite.claiming import claim
 from dlq_db.dialects.sqlite.enqueueing import enqueue

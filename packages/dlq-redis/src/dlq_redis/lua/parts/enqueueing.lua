@@ -1,30 +1,32 @@
--- New jobs come in ARGV, two values each, head and data, from the second value on.
+-- New jobs come in ARGV, two values each, head and data.
 local HEAD = '>c16bddHc0Hc0'
 
-local function ids_from(first)
+local function ids_in(first, last)
   local ids = {}
-  for at = first, #ARGV, 2 do
+  for at = first, last, 2 do
     ids[#ids + 1] = string.sub(ARGV[at], 1, 16)
   end
   return ids
 end
 
--- Store those that are not stored yet; ``seen`` has ids that are to be left out.
-local function store(ids, seen)
-  local known, fresh = many('HMGET', ROWS, ids), {}
+-- Store those that are not stored yet, and tell which these are. The head of the first of ``ids`` is ARGV[first];
+-- ``seen`` has ids that are to be left out.
+local function store(first, ids, seen)
+  local known, fresh, stored = many('HMGET', ROWS, ids), {}, {}
   for at, id in ipairs(ids) do
     if not known[at] and not seen[id] then
       seen[id] = true
-      fresh[#fresh + 1] = at
+      fresh[#fresh + 1] = first + 2 * (at - 1)
+      stored[#stored + 1] = id
     end
   end
   if #fresh == 0 then
-    return
+    return stored
   end
   local place = redis.call('INCRBY', SEQUENCE, #fresh) - #fresh
   local data = {}
   for _, at in ipairs(fresh) do
-    local id, priority, run_after, expires, queue, task = struct.unpack(HEAD, ARGV[2 * at])
+    local id, priority, run_after, expires, queue, task = struct.unpack(HEAD, ARGV[at])
     place = place + 1
     local row = {
       flags = 0, token = 0, settled = 0, attempts = 0, interruptions = 0, place = (100 - priority) * BAND + place,
@@ -32,7 +34,7 @@ local function store(ids, seen)
       task = task, worker = '', by = '', result = '',
     }
     data[#data + 1] = id
-    data[#data + 1] = ARGV[2 * at + 1]
+    data[#data + 1] = ARGV[at + 1]
     if run_after > NOW then
       row.at = run_after
       enter(id, row, SCHEDULED)
@@ -42,4 +44,5 @@ local function store(ids, seen)
   end
   in_parts('HSET', DATA, data)
   flush()
+  return stored
 end

@@ -8,3 +8,6 @@ local ENDED, KEPT, COUNT, PAUSES = BASE .. 'ended:', BASE .. 'kept:', BASE .. 'c
 local RELAYED = BASE .. 'relayed'
 local HISTORY, LOG, NOTE, WAKE = BASE .. 'history:', BASE .. 'log:', BASE .. 'note:', BASE .. 'wake'
 local BEATS, RUNNER, WORKER, CREW = BASE .. 'beats', BASE .. 'runner:', BASE .. 'worker:', BASE .. 'crew:'
+local SCHEDULES, STANDINGS, AGENDA, LISTED = BASE .. 'schedules', BASE .. 'standings', BASE .. 'agenda', BASE .. 'listed:'
+local FIRES, FIRES_DUE = BASE .. 'fires', BASE .. 'fires:due'
+local FIRES_AT, FIRES_OF = BASE .. 'fires:at', BASE .. 'fires:of:'
