@@ -1,4 +1,4 @@
-"""Where the jobs of a test may be, each at a URL: files of SQLite, databases on PostgreSQL and MariaDB, a Redis server."""
+"""Where the jobs of a test may be, each at a URL: files of SQLite, PostgreSQL, MariaDB, Redis."""
 
 from __future__ import annotations
 

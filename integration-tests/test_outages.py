@@ -52,7 +52,11 @@ def flapping(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize(
     ("vendor", "outage"),
-    [*itertools.product(["postgresql", "redis"], [away, silent, flapping]), ("mariadb", away), ("mariadb", flapping)],
+    [
+        *itertools.product(["postgresql", "redis"], [away, silent, flapping]),
+        ("mariadb", away),
+        ("mariadb", flapping),
+    ],
 )
 def test_after_an_outage_everybody_is_back_and_every_job_completes_once(
     site: Site, proxy: Proxy, outage: Callable[[Proxy], None]

@@ -7,10 +7,6 @@ from datetime import datetime
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
-<<<<<<< HEAD
-=======
-from dlq.job import Counted
->>>>>>> main
 from dlq.states import State
 from dlq.workers import Cancellation, Instruction, Order, Sight
 from dlq_db.dialects.sqlite.writing import immediate, key, reserve, write_many
