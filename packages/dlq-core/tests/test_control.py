@@ -263,6 +263,18 @@ def test_a_copy_takes_other_arguments_and_options(memory: MemoryBackend) -> None
     assert json.loads(bare.payload) == [["ann"], {}]
 
 
+@task(version=2, upcast=lambda version, args, kwargs: ([*args, version], kwargs))
+def greet(name: str, since: int) -> None: ...
+
+
+def test_a_copy_has_arguments_of_today_s_version(memory: MemoryBackend) -> None:
+    old = add(memory.store, task=greet.module_path, payload='[["ann"],{}]')
+    copy = job_record(copy_job(old))
+    assert (json.loads(copy.payload), copy.overrides) == ([["ann", 1], {}], '{"version": 2}')
+    again = job_record(copy_job(copy.id))
+    assert json.loads(again.payload) == [["ann", 1], {}]
+
+
 def test_a_finished_job_can_be_copied_and_stays(memory: MemoryBackend) -> None:
     result = send.enqueue("ann")
     discard_jobs(result)

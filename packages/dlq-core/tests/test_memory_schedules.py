@@ -4,7 +4,7 @@ import pytest
 
 from dlq.store import MemorySchedules, MemoryStore
 from dlq.testing.contract import MakeStore, ScheduleContract
-from dlq.testing.contract.scheduling import MakeSchedules
+from dlq.testing.contract.schedule_builders import MakeSchedules
 
 
 class TestMemorySchedules(ScheduleContract):

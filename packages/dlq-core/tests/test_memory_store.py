@@ -65,7 +65,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
     "listen": (5.0,),
     "reconcile": (WorkerRef("worker-1"), []),
     "annotate": ([Note(id=new_job_id(), token=1)],),
-    "unpark": (["shop.tasks.send"],),
+    "unpark": ([("shop.tasks.send", 1)],),
     "parked": (),
     "register_runner": (runner_info(),),
     "register_worker": (worker_info(),),

@@ -1,6 +1,7 @@
 import dataclasses
 import inspect
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.tasks.exceptions import InvalidTask
 from pytest_django import Settings
 
 from dlq import Exponential, InvalidOption, MemoryBackend, Task, TaskRefused, TaskResult, task
-from dlq.task import overrides_of, read_overrides
+from dlq.overrides import overrides_of, read_overrides
 
 pytestmark = pytest.mark.usefixtures("memory")
 
@@ -238,6 +239,31 @@ def test_an_option_that_cannot_work_is_named_with_its_value(options: dict[str, A
         with pytest.raises(InvalidOption) as error:
             declare(plain)
         assert str(error.value).startswith(f"plain: {name}={value!r} must be ")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"retry_on": "OSError"}, "retry_on='O' must be a class of exceptions"),
+        ({"retry_on": int}, "retry_on=<class 'int'> must be a class of exceptions"),
+        ({"discard_on": [OSError, 5]}, "discard_on=5 must be a class of exceptions"),
+        ({"version": 0}, "version=0 must be a whole number from 1 to 32767"),
+        ({"version": True}, "version=True must be a whole number"),
+        ({"version": 2, "upcast": "later"}, "upcast='later' must be a function of"),
+        ({"version": 2}, "version=2 and upcast=None do not go together"),
+        ({"upcast": max}, "version=1 and upcast=<built-in function max> do not go together"),
+    ],
+    ids=str,
+)
+def test_what_is_declared_must_work(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidOption, match=f"^plain: {re.escape(message)}"):
+        task(**options)(plain)
+
+
+@pytest.mark.parametrize("name", ["takes_context", "retry_on", "discard_on", "version", "upcast"])
+def test_a_call_cannot_change_what_belongs_to_the_task(name: str) -> None:
+    with pytest.raises(TypeError, match=f"cannot change '{name}'; declare another task"):
+        add.using(**{name: None})
 
 
 @pytest.mark.parametrize(

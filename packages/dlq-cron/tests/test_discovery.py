@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,7 @@ from dlq_cron import cron, daily, every, preview
 from dlq_cron.apps import DlqCronConfig
 from dlq_cron.checks import check_schedules
 from dlq_cron.classic import definition_of_row
-from dlq_cron.discovery import Found, discover
+from dlq_cron.discovery import Found, discover, queues_of_settings_and_rows
 from dlq_cron.scheduler import Scheduler
 
 
@@ -211,6 +212,10 @@ def test_a_row_runs_its_command_on_the_queue_cron(
         ({"command": "check", "hours": "*", "minutes": "*/0"}, "at position 1"),
         ({"command": "check", "hours": "25", "minutes": "0"}, "at position 3"),
         ({"command": "check", "hours": "*", "minutes": "0", "days": "8"}, "days of the week"),
+        ({"command": "check", "hours": "*", "minutes": "0", "days": "0-5"}, "days='0-5'"),
+        ({"command": "check", "hours": "*", "minutes": "0", "days": [1, 0]}, "days='1,0'"),
+        ({"command": "check", "hours": "*", "minutes": "0", "command_args": "loud"}, "command_args='loud'"),
+        ({"command": "check", "hours": "*", "minutes": "0", "command_kwargs": "loud"}, "kwargs='loud'"),
         ({"command": "check", "hours": "*", "minutes": True}, "minutes=True"),
         ({"command": "check", "hours": "*", "minutes": "*", "hour": 3}, "'hour' is unknown"),
         ({"command": "check", "hours": "*", "minutes": "*", "timeout": -1}, "timeout=-1"),
@@ -234,6 +239,30 @@ def test_a_module_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPat
     broken = [("shop.cron", ImportError("no shop"))]
     monkeypatch.setattr("dlq_cron.discovery.config_modules", lambda: broken)
     assert problems() == ["shop.cron: it cannot be imported: ImportError('no shop')"]
+
+
+@pytest.fixture
+def shop_with_cron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
+    """An installed app with a ``cron.py`` of its own."""
+    name = "shop_with_cron"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").touch()
+    (tmp_path / name / "cron.py").write_text(
+        'CONFIG = [{"command": "check", "hours": 3, "minutes": 0, "queue": "night"}]'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, name]
+    return name
+
+
+def test_the_cron_module_of_an_app_is_found_unless_the_app_is_ignored(
+    shop_with_cron: str, settings: Settings
+) -> None:
+    assert keys(discover()) == ["shop_with_cron.cron:check"]
+    assert "night" in queues_of_settings_and_rows()
+    settings.DLQ_IGNORE_APPS = [shop_with_cron]
+    assert keys(discover()) == []
+    assert "night" not in queues_of_settings_and_rows()
 
 
 def test_queues_of_rows_and_settings_are_implied(

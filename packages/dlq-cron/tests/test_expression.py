@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dlq_cron import SpecError, daily, every, explain, once, parse, preview, weekdays, weekends
-from dlq_cron.expression import Cron, Expression
+from dlq_cron.expression import Expression
+from dlq_cron.moments import Cron
 
 BERLIN = ZoneInfo("Europe/Berlin")
 FRIDAY = datetime(2026, 3, 27, 15, 45, tzinfo=BERLIN)

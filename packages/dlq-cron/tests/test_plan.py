@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dlq.ids import new_job_id
+from dlq.overrides import read_origin
 from dlq.store.schedules import Fired, Schedule, ScheduleRecord
-from dlq.task import read_origin
 from dlq_cron.definition import make_rule
 from dlq_cron.plan import Plan, plan
 

@@ -16,7 +16,7 @@ from dlq import MemoryBackend
 from dlq.store.schedules import Fired
 from dlq_cron.commands import run_command
 from dlq_cron.definition import define, proposal_of
-from dlq_cron.expression import Cron
+from dlq_cron.moments import Cron
 from dlq_cron.scheduler import Scheduler
 
 from .zones import MINUTE, Change, all_changes, different_changes, fires, minutes_around, specs_around

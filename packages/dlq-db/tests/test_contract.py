@@ -30,7 +30,7 @@ from dlq.testing.contract.parking import Parking
 from dlq.testing.contract.pausing import Pausing
 from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
-from dlq.testing.contract.scheduling import MakeSchedules
+from dlq.testing.contract.schedule_builders import MakeSchedules
 from dlq.testing.contract.settling import Settling
 from dlq.workers import WorkerRef
 from dlq_db.dialects.postgresql import PostgreSQL, Searches

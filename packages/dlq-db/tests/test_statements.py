@@ -15,7 +15,7 @@ from dlq.job import Note, Outcome
 from dlq.states import State
 from dlq.store import Store
 from dlq.testing.contract.builders import NOON, add, add_many, after, claim, register
-from dlq.testing.contract.scheduling import advance, fire, put, schedule
+from dlq.testing.contract.schedule_builders import advance, fire, put, schedule
 from dlq.workers import WorkerRef
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql.arguments import outcome_columns

@@ -122,10 +122,10 @@ def test_a_job_of_a_newer_version_waits_visible_for_a_newer_worker(
         id = add(store, task="shop.new")
     older = add(store)
     assert claim_ids(store, worker) == [older]
-    assert (state_of(store, id), store.parked()) == (State.BLOCKED, ["shop.new"])
+    assert (state_of(store, id), store.parked()) == (State.BLOCKED, [("shop.new", 1)])
     with monkeypatch.context() as newer:
         newer.setattr("dlq_redis.store.DATA_VERSION", DATA_VERSION + 1)
-        assert store.unpark(["shop.new"]) == 1
+        assert store.unpark([("shop.new", 1)]) == 1
         assert claim_ids(store, worker) == [id]
 
 
@@ -207,7 +207,7 @@ def test_after_a_drain_and_a_prune_no_key_is_left_but_the_hint_that_ends_by_itse
     store.pause("a")
     store.look("runner-1", 100)
     store.resume("a")
-    store.unpark(["shop.blocked"])
+    store.unpark([("shop.blocked", 1)])
     store.cancel([job.id for job in store.get([held.id for held in store.held(worker.id, 9)])], "no")
     for held in store.held(worker.id, 9):
         settle_one(store, worker, Outcome.handed_back(held))

@@ -14,7 +14,7 @@ from dlq.testing.contract.builders import OUTCOMES, add, claim, claim_ids, regis
 from dlq.testing.contract.fencing import Fencing
 from dlq.testing.contract.model import Modelled
 from dlq.testing.contract.reconciling import Reconciling
-from dlq.testing.contract.scheduling import MakeSchedules
+from dlq.testing.contract.schedule_builders import MakeSchedules
 from dlq_redis import connection
 from dlq_redis.connection import Server
 from dlq_redis.inspector import RedisInspector

@@ -74,7 +74,7 @@ def _retried(store: RedisStore, worker: WorkerRef) -> None:
 
 def _unparked(store: RedisStore, worker: WorkerRef) -> None:
     settle(store, worker, Outcome.parked(claim_one(store, worker, queues=["seed"])))
-    store.unpark(["shop.tasks.send"])
+    store.unpark([("shop.tasks.send", 1)])
 
 
 def _reconciled(store: RedisStore, worker: WorkerRef) -> None:

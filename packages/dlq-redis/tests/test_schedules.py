@@ -13,7 +13,7 @@ from dlq.store import Store
 from dlq.store.schedules import Fire, Fired, Proposal
 from dlq.testing.contract import MakeStore, ScheduleContract
 from dlq.testing.contract.builders import NOON, after, claim_ids, register
-from dlq.testing.contract.scheduling import MakeSchedules, advance, fire, put, schedule
+from dlq.testing.contract.schedule_builders import MakeSchedules, advance, fire, put, schedule
 from dlq_redis.backends import RedisBackend, ReliableRedisBackend
 from dlq_redis.connection import Server, client, release
 from dlq_redis.schedules import RedisSchedules

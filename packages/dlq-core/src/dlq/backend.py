@@ -27,6 +27,7 @@ from dlq.ids import new_job_id
 from dlq.job import JobRecord, NewJob
 from dlq.middleware import MiddlewareJob, chain
 from dlq.on_commit import SendOnCommit, open_transaction, why_missing
+from dlq.overrides import overrides_of
 from dlq.result import TaskResult, imported_task, result_of
 from dlq.selectors import QUEUE_NAMES, broadcast_queue, is_queue_name
 from dlq.states import State
@@ -35,7 +36,7 @@ from dlq.store.inspector import Inspector
 from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
-from dlq.task import Task, overrides_of
+from dlq.task import Task
 
 __all__ = ["Call", "MemoryBackend", "QueueBackend", "queue_backend"]
 

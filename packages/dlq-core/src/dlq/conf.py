@@ -131,7 +131,7 @@ class Settings:
     middleware: Sequence[str] = ()
     """Dotted paths of classes with hooks around jobs, see ``dlq.middleware``."""
     ignore_apps: Sequence[str] = ()
-    """Modules of installed apps, such as ``"shop"``, whose tasks are not looked for."""
+    """Modules of installed apps, such as ``"shop"``, whose ``tasks`` and ``cron`` modules are passed over."""
     logger_factory: Callable[..., Any] | str | None = None
     """What makes the loggers from their names, or its dotted path; None is ``logging.getLogger``."""
     atomic: bool = False

@@ -18,7 +18,7 @@ from django.tasks import TaskContext
 from dlq import payload
 from dlq.errors import PayloadError
 from dlq.job import LOG_LINES, Note
-from dlq.task import read_origin
+from dlq.overrides import read_origin
 
 __all__ = ["LONGEST_LINE", "JobContext", "Notebook", "current_context", "merge_notes", "use_context"]
 

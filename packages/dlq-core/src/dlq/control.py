@@ -12,13 +12,13 @@ from uuid import UUID
 from django.tasks.base import TaskResult as DjangoTaskResult
 from django.tasks.exceptions import TaskResultDoesNotExist
 
-from dlq import payload
 from dlq.backend import QueueBackend, queue_backend
 from dlq.errors import UndiscardableError
 from dlq.job import JobRecord
 from dlq.result import TaskResult, load_task
 from dlq.states import FINISHED, LIVE, WAITING, State
 from dlq.store import JobFilter
+from dlq.versions import arguments_of
 from dlq.workers import Instruction, Order, WorkerInfo
 
 __all__ = [
@@ -49,7 +49,7 @@ DISCARDABLE = WAITING | {State.FAILED}
 type Advance = Callable[[int], object]
 """Hears, after each batch of long work, how many jobs were looked at in it."""
 
-type JobRef = str | UUID | DjangoTaskResult[..., Any]
+type JobRef = "str | UUID | DjangoTaskResult[..., Any]"
 """A job: its id, as text or UUID, or its result, which also says which backend has it."""
 
 type Jobs = JobFilter | JobRef | Iterable[JobRef]
@@ -143,7 +143,7 @@ def copy_job(
     task = load_task(record, _alias_of(job, backend))
     if options:
         task = task.using(**options)
-    old_args, old_kwargs = payload.decode(record.payload)
+    old_args, old_kwargs = arguments_of(task, record) if None in (args, kwargs) else ([], {})
     owner = queue_backend(task.backend)
     return owner.enqueue(task, old_args if args is None else args, old_kwargs if kwargs is None else kwargs)
 

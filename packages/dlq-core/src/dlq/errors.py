@@ -15,22 +15,31 @@ DlqError
 │   └── RunnerUnknown      a worker registered for a runner that is not, or no longer, registered
 ├── TaskTimeout            raised inside a task whose time is up (also TimeoutError)
 ├── JobCancelled           raised inside a task whose job is to be cancelled
+├── Retry                  raised by a task that is to be tried again, which uses up an attempt
+├── Snooze                 raised by a task that is to run later, as if it had not been started
+├── Discard                raised by a task whose job has become pointless: it is cancelled
 ├── JobNotFinished         the job that was waited for has not finished in time (also TimeoutError)
 ├── UndiscardableError     a running job was to be discarded
 ├── Expired                the job waited for longer than it may (recorded on the job, never raised)
 ├── UnknownTask            no task is importable under the stored name
+├── UpcastFailed           the arguments of an older version of a task could not be brought up to date
 └── WorkerLost             the worker that ran the job was lost (recorded on the job, never raised)
     └── RunnerLost         it was lost with its whole runner
 """
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime, timedelta
+
 from django.core.exceptions import ImproperlyConfigured
 from django.tasks.exceptions import InvalidTask
+from django.utils import timezone
 
 __all__ = [
     "CallableRefused",
     "ConfigError",
+    "Discard",
     "DlqError",
     "EnqueueError",
     "Expired",
@@ -39,8 +48,10 @@ __all__ = [
     "JobNotFinished",
     "PayloadError",
     "PayloadTooLarge",
+    "Retry",
     "RunnerLost",
     "RunnerUnknown",
+    "Snooze",
     "StoreError",
     "StoreNotReady",
     "StoreRefused",
@@ -49,6 +60,7 @@ __all__ = [
     "TaskTimeout",
     "UndiscardableError",
     "UnknownTask",
+    "UpcastFailed",
     "WorkerLost",
 ]
 
@@ -121,6 +133,58 @@ class JobCancelled(DlqError):
         return super().__str__() or "The job is to be cancelled."
 
 
+class Retry(DlqError):
+    """Raised by a task that is to be tried again: it uses up an attempt, and after the last one the job has failed.
+
+    ``after`` is the wait, in seconds or as a timedelta; None leaves it to the task's ``backoff``. To keep what
+    went wrong in the job's history, ``raise Retry(after=60) from error``.
+
+    Raises TypeError or ValueError for a wait that is none.
+    """
+
+    def __init__(self, after: float | timedelta | None = None) -> None:
+        self.after = None if after is None else _seconds("Retry(after=...)", after)
+        super().__init__("The task asks to be tried again.")
+
+
+class Snooze(DlqError):
+    """Raised by a task that is to run later, as if it had not been started: no attempt is used up.
+
+    ``until`` is a time, or how long from now, in seconds or as a timedelta. A time that is over is now.
+
+    Raises TypeError or ValueError for other things.
+    """
+
+    def __init__(self, until: datetime | timedelta | float) -> None:
+        self.until = until if isinstance(until, datetime) else _seconds("Snooze(until=...)", until)
+        super().__init__(f"The task is to run again at {until}.")
+
+    def delay(self, now: datetime) -> float:
+        """Seconds from ``now`` until then."""
+        if not isinstance(self.until, datetime):
+            return self.until
+        # A naive time is one of the site's time zone, as Django has it.
+        until = self.until if timezone.is_aware(self.until) else timezone.make_aware(self.until)
+        return max(0.0, (until.astimezone(UTC) - now).total_seconds())
+
+
+class Discard(DlqError):
+    """Raised by a task whose job has become pointless: the job is cancelled, for this reason."""
+
+    def __init__(self, reason: str = "The task has discarded the job.") -> None:
+        self.reason = str(reason)
+        super().__init__(self.reason)
+
+
+def _seconds(name: str, value: object) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        raise TypeError(f"{name} takes seconds or a timedelta, not {value!r}.")
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(f"{name} takes a finite time from 0 on, not {value!r}.")
+    return float(seconds)
+
+
 class JobNotFinished(DlqError, TimeoutError):
     """A job that was waited for has not finished in time; it goes on."""
 
@@ -135,6 +199,10 @@ class Expired(DlqError):
 
 class UnknownTask(DlqError):
     """No task can be imported under the name that a job carries."""
+
+
+class UpcastFailed(DlqError):
+    """Recorded as the reason of a job whose arguments its task's ``upcast`` could not bring up to date."""
 
 
 class WorkerLost(DlqError):

@@ -121,6 +121,8 @@ class Outcome:
     """Why it was cancelled, in words; only with ``CANCELLED``."""
     keep_for: float | None = None
     """Seconds for which the finished job is kept; None for as long as the backend's retention says."""
+    version: int | None = None
+    """The version of its task that it waits for; only with ``BLOCKED``, and then it is parked."""
 
     def __post_init__(self) -> None:
         """Refuse a state that no claim may go to."""
@@ -179,6 +181,21 @@ class Outcome:
         )
 
     @classmethod
+    def discarded(
+        cls, claim: Claim, reason: str, seconds: float = 0.0, failure: Failure | None = None
+    ) -> Outcome:
+        """The task has no use for the job any more: because it says so, or because of what it raised."""
+        return cls(
+            id=claim.id,
+            token=claim.token,
+            state=State.CANCELLED,
+            counted=Counted.NOTHING if failure is None else Counted.ATTEMPT,
+            failure=failure,
+            reason=reason,
+            seconds=seconds,
+        )
+
+    @classmethod
     def handed_back(cls, claim: Claim) -> Outcome:
         """The claim goes back to its place in the queue, as if it had never been taken."""
         return cls(id=claim.id, token=claim.token, state=State.READY, counted=Counted.NOTHING)
@@ -202,9 +219,11 @@ class Outcome:
         )
 
     @classmethod
-    def parked(cls, claim: Claim) -> Outcome:
-        """No worker here knows the task: wait, visible, for one that does."""
-        return cls(id=claim.id, token=claim.token, state=State.BLOCKED, counted=Counted.NOTHING)
+    def parked(cls, claim: Claim, version: int = 1) -> Outcome:
+        """No worker here knows this version of the task: wait, visible, for one that does."""
+        return cls(
+            id=claim.id, token=claim.token, state=State.BLOCKED, counted=Counted.NOTHING, version=version
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

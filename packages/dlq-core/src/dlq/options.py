@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
 from dlq import payload
 from dlq.errors import InvalidOption, PayloadError
-from dlq.retry import LONGEST_WAIT, Backoff
+from dlq.retry import LONGEST_WAIT, Backoff, ExceptionFilters
 from dlq.selectors import QUEUE_NAMES, is_queue_name
 
 if TYPE_CHECKING:
     from dlq.task import Task
 
-__all__ = ["TaskOptions", "check", "normalise"]
+__all__ = ["DECLARED", "DeclaredOptions", "TaskOptions", "Upcast", "check", "normalise"]
 
-MOST_ATTEMPTS = 32_767  # a smallint in every database
+MOST_ATTEMPTS = NEWEST_VERSION = 32_767  # a smallint in every database
+
+DECLARED = ("func", "takes_context", "retry_on", "discard_on", "version", "upcast")
+"""What a call cannot change."""
+
+type Upcast = Callable[[int, list[Any], dict[str, Any]], tuple[Sequence[Any], Mapping[str, Any]]]
+"""Arguments of the given older version in, those of today's out."""
 
 
 class TaskOptions(TypedDict, total=False):
@@ -32,14 +38,27 @@ class TaskOptions(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
 
 
+class DeclaredOptions(TaskOptions, total=False):
+    """What ``task()`` takes beyond them."""
+
+    retry_on: ExceptionFilters | None
+    discard_on: ExceptionFilters | None
+    version: int
+    upcast: Upcast | None
+
+
 def normalise(task: Task[..., Any]) -> None:
-    """Turn times into seconds, and metadata into a copy that its giver cannot change any more.
+    """Turn times into seconds, single things into tuples, and metadata into a copy that its giver cannot change.
 
     Raises InvalidOption for metadata that JSON cannot hold.
     """
     for name in ("timeout", "backoff", "expires_after", "result_ttl"):
         if isinstance(value := getattr(task, name), timedelta):
             object.__setattr__(task, name, value.total_seconds())
+    for name in ("retry_on", "discard_on"):
+        if (filters := getattr(task, name)) is not None:
+            several = isinstance(filters, Iterable) and not isinstance(filters, type)
+            object.__setattr__(task, name, tuple(filters) if several else (filters,))
     if task.metadata is not None:
         object.__setattr__(task, "metadata", _json_object(task.metadata, task))
 
@@ -49,7 +68,7 @@ def check(task: Task[..., Any]) -> None:
 
     Raises InvalidOption, which names the option, its value and what it must be.
     """
-    for problem in (_wrong_queue, _wrong_time, _wrong_retry, _wrong_switch):
+    for problem in (_wrong_queue, _wrong_time, _wrong_retry, _wrong_filter, _wrong_version, _wrong_switch):
         if text := problem(task):
             raise InvalidOption(f"{_name(task)}: {text}")
 
@@ -76,6 +95,27 @@ def _wrong_retry(task: Task[..., Any]) -> str | None:
         return (
             f"backoff={backoff!r} must be a number of seconds, a timedelta, dlq.Exponential(), or a "
             f"function of (exception, result)."
+        )
+    return None
+
+
+def _wrong_filter(task: Task[..., Any]) -> str | None:
+    for name in ("retry_on", "discard_on"):
+        for each in getattr(task, name) or ():
+            if not (issubclass(each, BaseException) if isinstance(each, type) else callable(each)):
+                return f"{name}={each!r} must be a class of exceptions, or a function of one, or several."
+    return None
+
+
+def _wrong_version(task: Task[..., Any]) -> str | None:
+    if type(task.version) is not int or not 1 <= task.version <= NEWEST_VERSION:
+        return f"version={task.version!r} must be a whole number from 1 to {NEWEST_VERSION}."
+    if not (task.upcast is None or callable(task.upcast)):
+        return f"upcast={task.upcast!r} must be a function of (version, args, kwargs)."
+    if (task.version == 1) is not (task.upcast is None):
+        return (
+            f"version={task.version} and upcast={task.upcast!r} do not go together: every version from 2 on needs an "
+            f"upcast for jobs that were stored with an older one, and version 1 has no use for it."
         )
     return None
 

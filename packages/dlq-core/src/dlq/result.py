@@ -18,8 +18,9 @@ from django.utils.module_loading import import_string
 from dlq import payload
 from dlq.errors import JobNotFinished, UnknownTask
 from dlq.job import Attempt, Claim, Counted, JobRecord
+from dlq.overrides import read_overrides
 from dlq.states import State
-from dlq.task import Task, read_overrides
+from dlq.task import Task
 from dlq.waiting import pauses
 
 __all__ = ["TaskResult", "load_task", "result_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dlq.result import TaskResult
 
-__all__ = ["Backoff", "Exponential", "backoff_from_json", "backoff_to_json", "delay_before_retry"]
+__all__ = [
+    "LONGEST_WAIT",
+    "Backoff",
+    "ExceptionFilter",
+    "ExceptionFilters",
+    "Exponential",
+    "backoff_from_json",
+    "backoff_to_json",
+    "delay_before_retry",
+    "fits",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,12 @@ type Backoff = (
 The function may return None: then the job is not tried again.
 """
 
+type ExceptionFilter = type[BaseException] | Callable[[BaseException], bool]
+"""A class of exceptions, or a function that says whether one is meant."""
+
+type ExceptionFilters = ExceptionFilter | Iterable[ExceptionFilter]
+"""One, or several of which any may mean it."""
+
 DEFAULT_BACKOFF = Exponential()
 
 LONGEST_WAIT = 10 * 365 * 86_400.0
@@ -74,6 +90,11 @@ def delay_before_retry(
         return None
     wait = _wait(DEFAULT_BACKOFF if backoff is None else backoff, attempt, exception, result)
     return None if wait is None else min(max(0.0, _seconds(wait)), LONGEST_WAIT)
+
+
+def fits(exception: BaseException, filters: Iterable[ExceptionFilter]) -> bool:
+    """Whether one of the filters means this exception. Raises what a filter raises."""
+    return any(isinstance(exception, each) if isinstance(each, type) else each(exception) for each in filters)
 
 
 def _wait(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
@@ -27,15 +26,14 @@ from django.tasks.base import Task as DjangoTask
 
 from dlq import options
 from dlq.bulk import in_batches
-from dlq.errors import TaskRefused
-from dlq.options import TaskOptions
-from dlq.retry import Backoff, backoff_from_json, backoff_to_json
+from dlq.options import DECLARED, DeclaredOptions, TaskOptions, Upcast
+from dlq.retry import Backoff, ExceptionFilters
 
 if TYPE_CHECKING:
     from dlq.context import JobContext
     from dlq.result import TaskResult
 
-__all__ = ["Task", "overrides_of", "read_origin", "read_overrides", "task", "with_origin"]
+__all__ = ["Task", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,6 +97,15 @@ class Task(_Base[P, R]):
     result_ttl: float | None = None
     """Seconds, or a timedelta, that the finished job is kept; 0 keeps nothing, None asks the backend's
     ``retention``."""
+    retry_on: ExceptionFilters | None = None
+    """What is worth another attempt: classes of exceptions, or functions that are given one and say so. None: all."""
+    discard_on: ExceptionFilters | None = None
+    """What makes the job pointless, likewise: it is cancelled. It counts more than ``retry_on``; None is nothing."""
+    version: int = 1
+    """Which form its arguments have. Jobs that were stored with an older one go through ``upcast`` when they run;
+    those with a newer one wait for a worker that knows it."""
+    upcast: Upcast | None = None
+    """Brings arguments of an older version up to date: ``(version, args, kwargs) -> (args, kwargs)``."""
     metadata: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
     """A JSON object to go with the job, for people and for the task."""
 
@@ -170,7 +177,7 @@ class Task(_Base[P, R]):
         atomic: bool | None = None,
         **others: Unpack[TaskOptions],
     ) -> Task[P, R]:
-        """The same task with other options: any but the function and ``takes_context``; None changes nothing.
+        """The same task with other options: any that are not code or belong to it; None changes nothing.
 
         ``queue`` is short for ``queue_name``, and ``run_after`` may be a timedelta from now.
 
@@ -187,7 +194,7 @@ class Task(_Base[P, R]):
             "atomic": atomic,
         }
         for name in changes:
-            if name in ("func", "takes_context"):
+            if name in DECLARED:
                 raise TypeError(f"using() cannot change {name!r}; declare another task.")
             if name not in self.__dataclass_fields__:
                 raise TypeError(f"using() got an unknown option {name!r}.")
@@ -242,7 +249,7 @@ def task(
     priority: int = ...,
     backend: str = ...,
     takes_context: Literal[False] = ...,
-    **others: Unpack[TaskOptions],
+    **others: Unpack[DeclaredOptions],
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 
@@ -256,7 +263,7 @@ def task(
     priority: int = ...,
     backend: str = ...,
     takes_context: Literal[True],
-    **others: Unpack[TaskOptions],
+    **others: Unpack[DeclaredOptions],
 ) -> Callable[[Callable[Concatenate[JobContext[..., Any], P], R]], Task[P, R]]: ...
 
 
@@ -300,51 +307,3 @@ def _one_queue(queue: str | None, queue_name: str | None) -> str | None:
     if None not in (queue, queue_name):
         raise TypeError(f"queue={queue!r} and queue_name={queue_name!r} are one option; give one of them.")
     return queue_name if queue is None else queue
-
-
-_FOR_THE_WORKER = ("timeout", "backoff", "sigkill_on_stop", "atomic", "result_ttl")
-"""The options that only the worker needs."""
-
-
-def read_overrides(overrides: str | None) -> dict[str, Any]:
-    """The options that ``overrides_of`` wrote; those that only a newer version knows are left out."""
-    written: dict[str, Any] = json.loads(overrides) if overrides else {}
-    given = {name: value for name, value in written.items() if name in _FOR_THE_WORKER}
-    if given.get("backoff") is not None:
-        given["backoff"] = backoff_from_json(given["backoff"])
-    return given
-
-
-def with_origin(overrides: str | None, schedule: str, due_at: datetime) -> str:
-    """Options of a job, which may have some, with the schedule and the due time that it comes from."""
-    written: dict[str, Any] = json.loads(overrides) if overrides else {}
-    return json.dumps(written | {"schedule": schedule, "due_at": due_at.isoformat()})
-
-
-def read_origin(overrides: str | None) -> dict[str, str]:
-    """What ``with_origin`` wrote, by the names ``schedule`` and ``due_at``; empty for other jobs."""
-    written: dict[str, Any] = json.loads(overrides) if overrides else {}
-    return {name: written[name] for name in ("schedule", "due_at") if name in written}
-
-
-def overrides_of(called: DjangoTask[..., Any], declared: DjangoTask[..., Any]) -> str | None:
-    """What the call changed of the options that only the worker needs, as JSON; None for nothing.
-
-    Raises TaskRefused for a change that is code.
-    """
-    if called is declared or not isinstance(called, Task) or not isinstance(declared, Task):
-        return None
-    changed = {
-        name: getattr(called, name)
-        for name in _FOR_THE_WORKER
-        if getattr(called, name) != getattr(declared, name)
-    }
-    if changed.get("backoff") is not None:
-        try:
-            changed["backoff"] = backoff_to_json(changed["backoff"])
-        except TypeError as error:
-            raise TaskRefused(
-                f"{called.module_path}: {error} Pass a number or dlq.Exponential to using(), or declare the "
-                f"function as the task's backoff."
-            ) from None
-    return json.dumps(changed) if changed else None

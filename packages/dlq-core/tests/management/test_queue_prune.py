@@ -11,7 +11,7 @@ from dlq import MemoryBackend, State
 from dlq.job import Claim, Outcome
 from dlq.store.schedules import Advance, Fire, Fired
 from dlq.testing.contract.builders import FAILURE, add, claim_one, register, settle
-from dlq.testing.contract.scheduling import put, schedule
+from dlq.testing.contract.schedule_builders import put, schedule
 
 type Run = Callable[..., str]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import ModuleType
@@ -10,6 +11,7 @@ from typing import Any
 from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
+from dlq import conf
 from dlq_cron.definition import Definition, define
 from dlq_cron.errors import ScheduleError
 
@@ -28,13 +30,21 @@ OF_SCHEDULES = (
     *("priority", "description"),
 )
 
+_DAY_0 = re.compile(r"(?<![\d/])0+(?!\d)")
+"""Cron text has it for Sunday, and these rows do not."""
+
 
 def config_modules() -> Iterator[tuple[str, ModuleType | Exception]]:
-    """The ``cron`` modules of the installed apps by name, or what their import raises."""
-    for config in apps.get_app_configs():
-        if config.module is None or not module_has_submodule(config.module, "cron"):
+    """The ``cron`` modules of the installed apps by name, or what their import raises.
+
+    Those in ``DLQ_IGNORE_APPS`` are passed over. Raises ConfigError.
+    """
+    ignored = conf.load().ignore_apps
+    modules = [config.module for config in apps.get_app_configs() if config.module is not None]
+    for module in modules:
+        if module.__name__ in ignored or not module_has_submodule(module, "cron"):
             continue
-        name = f"{config.module.__name__}.cron"
+        name = f"{module.__name__}.cron"
         try:
             yield name, import_module(name)
         except Exception as error:
@@ -74,6 +84,9 @@ def definition_of_row(key: str, row: object) -> Definition:
     command = row["command"]
     if not isinstance(command, str) or not has_command(command):
         raise ScheduleError(f"there is no management command {command!r}.")
+    words = row.get("command_args", ())
+    if not isinstance(words, list | tuple):
+        raise ScheduleError(f"command_args={words!r} must be a list or tuple.")
     fields = [_field(row, name) for name in ("minutes", "hours", "days")]
     task = run_command.using(
         queue=row.get("queue", QUEUE),
@@ -84,7 +97,7 @@ def definition_of_row(key: str, row: object) -> Definition:
         key,
         task,
         f"{fields[0]} {fields[1]} * * {fields[2]}",
-        args=[command, *row.get("command_args", ())],
+        args=[command, *words],
         kwargs=row.get("command_kwargs"),
         **{"timezone": TIMEZONE} | {name: row[name] for name in OF_SCHEDULES if name in row},
     )
@@ -98,4 +111,6 @@ def _field(row: Mapping[str, Any], name: str) -> str:
         raise ScheduleError(
             f"{name}={value!r} must be '*', a number, or text such as '1,15', '8-17' or '*/5'."
         )
+    if name == "days" and _DAY_0.search(str(value)):
+        raise ScheduleError(f"days={value!r} must be from 1, Monday, to 7, Sunday.")
     return str(value)

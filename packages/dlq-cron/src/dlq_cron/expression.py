@@ -13,27 +13,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
-from functools import cached_property
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from dlq_cron import crontext
-from dlq_cron.civil import (
-    LEAST,
-    instant_of,
-    is_repeated,
-    is_skipped,
-    start_of_repetition,
-    wall_time,
-)
+from dlq_cron.civil import LEAST
 
-__all__ = ["EVERY_DAY", "And", "At", "Cron", "Daily", "Every", "Expression", "Not", "Once", "Or"]
+__all__ = ["And", "Expression", "Moment", "Not", "Or"]
 
-EVERY_DAY = frozenset(range(1, 8))
-"""Of the week; 1 is Monday."""
 STEPS = 5_000
 """How many instants are tried until an expression is taken to never come true."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Expression(ABC):
@@ -80,12 +68,16 @@ class Expression(ABC):
 
 def _operand(value: object) -> Expression | None:
     """An operand of an operator; text is cron text."""
+    from dlq_cron.moments import Cron  # Which is an expression.
+
     if isinstance(value, str):
         return Cron(value)
     return value if isinstance(value, Expression) else None
 
 
-class _Moment(Expression):
+class Moment(Expression):
+    """Due at instants, and holds at these alone."""
+
     is_span = False
 
     def holds(self, at: datetime, zone: ZoneInfo) -> bool:
@@ -96,193 +88,6 @@ class _Moment(Expression):
 
     def change(self, after: datetime, zone: ZoneInfo) -> datetime | None:
         return self.next(after, zone)
-
-
-@dataclass(frozen=True)
-class Cron(_Moment):
-    """Cron text: five fields, six with seconds in front, or a preset.
-
-    With hours that begin with ``*`` it goes by the hours that pass: what clocks show twice is due twice, and what they
-    skip is not due. Otherwise it goes by the hours of the day: what they skip is due at the first instant after
-    the gap, and what they show twice is due the first time.
-    """
-
-    text: str
-
-    def __post_init__(self) -> None:
-        """Read the text.
-
-        Raises SpecError.
-        """
-        _ = self.meaning
-
-    @cached_property
-    def meaning(self) -> crontext.CronText:
-        """What it means on a clock on the wall."""
-        return crontext.read(self.text)
-
-    def next(self, after: datetime, zone: ZoneInfo) -> datetime | None:
-        wall = wall_time(after, zone)
-        return self._through(wall, zone) if self.meaning.runs_through else self._by_day(wall, after, zone)
-
-    def _by_day(self, wall: datetime, after: datetime, zone: ZoneInfo) -> datetime | None:
-        found = self.meaning.first(wall.replace(fold=0))
-        while found is not None:
-            instant = instant_of(found, zone)
-            if instant > after:
-                return instant
-            found = self.meaning.first(found + LEAST)
-        return None
-
-    def _through(self, wall: datetime, zone: ZoneInfo) -> datetime | None:
-        again = is_repeated(wall, zone)
-        found = self._not_skipped(wall + LEAST, zone)
-        if again and wall.fold:
-            # The second time that clocks show these: what is found may be among them.
-            if found is not None and is_repeated(found, zone):
-                found = found.replace(fold=1)
-        elif again and (found is None or not is_repeated(found, zone)):
-            # The last of the first time: what begins now is the second.
-            start = start_of_repetition(wall, zone)
-            found = self.meaning.first(start.replace(fold=0))
-            if found is not None and is_repeated(found, zone):
-                found = found.replace(fold=1)
-        return None if found is None else instant_of(found, zone)
-
-    def _not_skipped(self, start: datetime, zone: ZoneInfo) -> datetime | None:
-        found = self.meaning.first(start)
-        while found is not None and is_skipped(found, zone):
-            found = self.meaning.first(found + LEAST)
-        return found
-
-    def __str__(self) -> str:
-        return f'cron("{self.text}")'
-
-
-@dataclass(frozen=True)
-class Every(_Moment):
-    """As often as an interval passes, whatever clocks show; counted from ``since``."""
-
-    interval: timedelta
-    since: datetime = EPOCH
-
-    def next(self, after: datetime, zone: ZoneInfo) -> datetime | None:
-        passed = max((after - self.since) // self.interval, -1)
-        try:
-            return self.since.astimezone(UTC) + (passed + 1) * self.interval
-        except OverflowError:
-            return None  # After the year 9999.
-
-    def __str__(self) -> str:
-        seconds = self.interval.total_seconds()
-        for unit, length in (
-            ("weeks", 604_800),
-            ("days", 86_400),
-            ("hours", 3600),
-            ("minutes", 60),
-            ("seconds", 1),
-        ):
-            if seconds % length == 0 or unit == "seconds":
-                count = int(seconds / length) if seconds % length == 0 else seconds
-                return f"every({unit}={count}{self._since()})"
-        raise AssertionError
-
-    def _since(self) -> str:
-        return "" if self.since == EPOCH else f', since="{self.since.isoformat()}"'
-
-
-@dataclass(frozen=True)
-class Once(_Moment):
-    """At one instant, and never again."""
-
-    at: datetime
-
-    def next(self, after: datetime, zone: ZoneInfo) -> datetime | None:
-        return self.at.astimezone(UTC) if self.at > after else None
-
-    def __str__(self) -> str:
-        return f'once("{self.at.isoformat()}")'
-
-
-@dataclass(frozen=True)
-class At(_Moment):
-    """At a time of some days of the week; where clocks skip it, at the first instant after the gap."""
-
-    at: time
-    days: frozenset[int] = EVERY_DAY
-
-    def next(self, after: datetime, zone: ZoneInfo) -> datetime | None:
-        return _next_at(self.at, self.days, after, zone)
-
-    def __str__(self) -> str:
-        return _call(self.days, at=self.at)
-
-
-@dataclass(frozen=True)
-class Daily(Expression):
-    """From one time to another of some days of the week; one that ends before it begins ends on the day after."""
-
-    after: time | None = None
-    before: time | None = None
-    days: frozenset[int] = EVERY_DAY
-
-    is_span = True
-
-    def next(self, after: datetime, zone: ZoneInfo) -> datetime | None:
-        return _next_at(self.after or time(), self.days, after, zone)
-
-    def holds(self, at: datetime, zone: ZoneInfo) -> bool:
-        today = wall_time(at, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-        return any(
-            self._opens(day, zone) <= at < self._closes(day, zone)
-            for day in (today - timedelta(days=1), today)
-            if day.isoweekday() in self.days
-        )
-
-    def resume(self, at: datetime, zone: ZoneInfo) -> datetime | None:
-        return at if self.holds(at, zone) else self.next(at, zone)
-
-    def change(self, after: datetime, zone: ZoneInfo) -> datetime | None:
-        today = wall_time(after, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-        days = [today + timedelta(days=number) for number in range(-1, 9)]
-        bounds = [
-            bound(day, zone)
-            for day in days
-            if day.isoweekday() in self.days
-            for bound in (self._opens, self._closes)
-        ]
-        return min((at for at in bounds if at > after), default=None)
-
-    def _opens(self, day: datetime, zone: ZoneInfo) -> datetime:
-        return instant_of(datetime.combine(day, self.after or time()), zone)
-
-    def _closes(self, day: datetime, zone: ZoneInfo) -> datetime:
-        before = self.before or time()
-        ends = day if before > (self.after or time()) else day + timedelta(days=1)
-        return instant_of(datetime.combine(ends, before), zone)
-
-    def __str__(self) -> str:
-        return _call(self.days, after=self.after, before=self.before)
-
-
-def _next_at(at: time, days: frozenset[int], after: datetime, zone: ZoneInfo) -> datetime | None:
-    today = wall_time(after, zone)
-    for number in range(9):
-        wall = datetime.combine(today.date() + timedelta(days=number), at)
-        if wall.isoweekday() in days and (instant := instant_of(wall, zone)) > after:
-            return instant
-    return None
-
-
-def _call(days: frozenset[int], **times: time | None) -> str:
-    """``daily()``, ``weekdays()`` or ``weekends()``, as they are written."""
-    name = {5: "weekdays", 2: "weekends"}.get(len(days), "daily")
-    given = ", ".join(f'{word}="{_short(at)}"' for word, at in times.items() if at is not None)
-    return f"{name}({given})"
-
-
-def _short(at: time) -> str:
-    return at.isoformat("auto" if at.second or at.microsecond else "minutes")
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from typing import Any
 
+from dlq_cron.days import EVERY_DAY, At, Daily
 from dlq_cron.errors import SpecError
-from dlq_cron.expression import EPOCH, EVERY_DAY, And, At, Cron, Daily, Every, Expression, Not, Once, Or
+from dlq_cron.expression import And, Expression, Not, Or
+from dlq_cron.moments import EPOCH, Cron, Every, Once
 
 __all__ = ["daily", "every", "once", "parse", "weekdays", "weekends"]
 

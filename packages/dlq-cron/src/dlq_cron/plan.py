@@ -8,8 +8,8 @@ from uuid import UUID
 
 from dlq.ids import new_job_id
 from dlq.job import NewJob
+from dlq.overrides import with_origin
 from dlq.store.schedules import Advance, Fire, Fired, Schedule, ScheduleRecord
-from dlq.task import with_origin
 from dlq_cron.rule import Missed, Overlap, Rule
 
 __all__ = ["LATE", "WAIT", "Plan", "job_of", "plan"]

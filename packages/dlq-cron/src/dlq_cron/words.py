@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from datetime import time, timedelta
 from itertools import pairwise
 
-from dlq_cron.expression import EVERY_DAY, And, At, Cron, Daily, Every, Expression, Not, Once, Or
+from dlq_cron.days import EVERY_DAY, At, Daily
+from dlq_cron.expression import And, Expression, Not, Or
+from dlq_cron.moments import Cron, Every, Once
 from dlq_cron.rule import Missed, Overlap, Rule
 
 __all__ = ["explain_expression", "explain_rule"]

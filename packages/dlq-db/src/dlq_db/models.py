@@ -133,6 +133,9 @@ class Live(ReadOnly):
     worker = models.CharField(max_length=NAME_LENGTH, null=True, help_text="Who holds it, or held it last.")
     claimed_at = models.DateTimeField(null=True)
     cancel = models.TextField(null=True, help_text="Why it is to be cancelled, while it runs.")
+    version = models.SmallIntegerField(
+        null=True, help_text="The version of its task that it waits for; only of a parked job."
+    )
 
     class Meta:
         """One partial index for each search, so that a plain row stands in one of them at a time."""

@@ -17,7 +17,7 @@ from dlq.errors import RunnerUnknown
 from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store import Store
-from dlq.store.base import CANCELLABLE
+from dlq.store.base import CANCELLABLE, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_db import controls
 from dlq_db.chunks import chunks
@@ -148,23 +148,24 @@ class DatabaseStore(Store):
             return self.dialect.annotate(self.connection, self.alias, notes)
 
     @repeated
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
-        with translated(self.connection):
-            blocked = self._live().filter(state=State.BLOCKED, job__task__in=list(tasks))
-            found = list(blocked.values_list("pk", flat=True))
-            if not found:
-                return 0
-            with self.transaction():
-                unparked = [self._live().filter(pk__in=chunk, state=State.BLOCKED) for chunk in chunks(found)]
-                count = sum(live.update(state=State.READY) for live in unparked)
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
+        with translated(self.connection), self.transaction():
+            count = sum(self._unpark(task, version) for task, version in tasks)
             if count:
                 self.tell()
             return count
 
-    def parked(self) -> list[str]:
+    def _unpark(self, task: str, version: int) -> int:
+        parked = self._live().filter(state=State.BLOCKED, version=version, job__task=task)
+        found = chunks(list(parked.values_list("pk", flat=True)))
+        unparked = [self._live().filter(pk__in=chunk, state=State.BLOCKED) for chunk in found]
+        return sum(live.update(state=State.READY, version=None) for live in unparked)
+
+    def parked(self) -> list[Version]:
         with translated(self.connection):
-            blocked = self._live().filter(state=State.BLOCKED)
-            return sorted(blocked.values_list("job__task", flat=True).distinct())
+            parked = self._live().filter(state=State.BLOCKED, version__isnull=False)
+            found = parked.values_list("job__task", "version").distinct()
+            return sorted((task, version or 1) for task, version in found)
 
     # --- Liveness ---
 

@@ -24,7 +24,7 @@ def held_as(id: UUID, token: int) -> bytes:
     return _HELD.pack(id.bytes, token)
 
 
-_OUTCOME = Struct(">16sIBBBddd")
+_OUTCOME = Struct(">16sIBBBHddd")
 _WITH_RESULT, _WITH_FAILURE, _WITH_REASON, _WITH_KEEP = 1, 2, 4, 8
 
 
@@ -53,6 +53,7 @@ def packed_outcome(outcome: Outcome) -> bytes:
         outcome.state,
         outcome.counted,
         flags,
+        outcome.version or 0,
         ticks_in(outcome.delay),
         ticks_in(outcome.seconds),
         ticks_in(outcome.keep_for or 0.0),

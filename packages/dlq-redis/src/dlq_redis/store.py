@@ -14,7 +14,7 @@ from dlq.job import LOG_LINES, Cancelled, Claim, Exchanged, JobRecord, NewJob, N
 from dlq.logs import get_logger
 from dlq.states import State
 from dlq.store import Store
-from dlq.store.base import CANCELLABLE
+from dlq.store.base import CANCELLABLE, Version
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_redis import connection
 from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
@@ -132,11 +132,12 @@ class RedisStore(Store):
         said = [part for note in notes for part in _said(note)]
         return _ids(self.call("annotate", now, LOG_LINES, *said))
 
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
-        return int(self.call("unpark", now, *tasks))
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
+        return int(self.call("unpark", now, *(f"{version}:{task}" for task, version in tasks)))
 
-    def parked(self) -> list[str]:
-        return _names(self.call("parked"))
+    def parked(self) -> list[Version]:
+        said = (name.partition(":") for name in _names(self.call("parked")))
+        return sorted((task, int(version)) for version, _, task in said)
 
     # --- Liveness ---
 

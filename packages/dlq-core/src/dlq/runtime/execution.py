@@ -25,18 +25,20 @@ from django.tasks.base import TaskError
 from dlq import payload
 from dlq.backend import QueueBackend
 from dlq.context import JobContext, Notebook, use_context
-from dlq.errors import Expired, InvalidOption, JobCancelled, UnknownTask
+from dlq.errors import Discard, Expired, InvalidOption, JobCancelled, Snooze, UnknownTask
 from dlq.job import Attempt, Claim, Counted, Note, Outcome
 from dlq.logs import get_logger
+from dlq.overrides import version_of
 from dlq.result import TaskResult, load_task
-from dlq.retry import delay_before_retry
 from dlq.runtime.audience import Audience
-from dlq.runtime.failures import failure_of, in_words
+from dlq.runtime.failures import failure_of, in_words, reason_of
 from dlq.runtime.interrupts import Interrupts, Uninterrupted
 from dlq.runtime.isolation import end_stray_fork
 from dlq.runtime.transactions import is_atomic
-from dlq.states import State
+from dlq.runtime.verdict import Raised, verdict_on
+from dlq.states import FINISHED, State
 from dlq.task import Task
+from dlq.versions import arguments_of
 
 __all__ = ["Execution", "load", "run_job"]
 
@@ -69,13 +71,13 @@ def load(claim: Claim, history: Sequence[Attempt], backend: BaseTaskBackend) -> 
         return _expired(claim)
     try:
         task = load_task(claim, backend.alias)
-        args, kwargs = payload.decode(claim.payload)
+        args, kwargs = arguments_of(task, claim)
         result = _running_result(claim, history, task, args, kwargs, backend.alias)
     except UnknownTask as error:
         logger.warning(
             "Job %s waits for a worker that knows its task. %s", claim.id, error, extra=_fields(claim)
         )
-        return Outcome.parked(claim)
+        return Outcome.parked(claim, version_of(claim.overrides))
     except BaseException as error:
         logger.error("Job %s cannot be read: %r", claim.id, error, extra=_fields(claim))
         return Outcome.failed(claim, failure_of(error))
@@ -257,26 +259,22 @@ class Execution:
         """What becomes of the job after this."""
         seconds = self._end()
         failure = failure_of(exception)
-        self.result.errors.append(
-            TaskError(exception_class_path=failure.exception, traceback=failure.traceback)
-        )
+        if not isinstance(exception, Snooze | Discard):
+            self.result.errors.append(
+                TaskError(exception_class_path=failure.exception, traceback=failure.traceback)
+            )
         if self.cancel_reason is not None or isinstance(exception, JobCancelled):
             return self._cancelled(exception, seconds)
         if self._is_to_run_alone(exception):
             # Some job here has cancelled all that its loop runs. Each runs once more, alone: then it is known who.
             self._log(logging.WARNING, "was cancelled by another job on its event loop", seconds)
             return Outcome.interrupted(self.claim, failure)
-        delay = self._delay_before_retry(exception)
-        if delay is not None:
-            self._log(
-                logging.WARNING,
-                f"will be tried again {delay:.1f} s after it raised {in_words(exception)}",
-                seconds,
-            )
-            return Outcome.retry(self.claim, failure, delay, seconds)
-        self._finish(State.FAILED, seconds)
-        self._log(logging.ERROR, f"failed with {in_words(exception)}", seconds)
-        return self._kept(Outcome.failed(self.claim, failure, seconds))
+        verdict = verdict_on(Raised(self.claim, self.task, self.result, exception, failure, seconds))
+        self._log(verdict.level, verdict.words, seconds)
+        if verdict.outcome.state not in FINISHED:
+            return verdict.outcome
+        self._finish(verdict.outcome.state, seconds)
+        return self._kept(verdict.outcome)
 
     def _is_to_run_alone(self, exception: BaseException) -> bool:
         return (
@@ -287,31 +285,11 @@ class Execution:
         )
 
     def _cancelled(self, exception: BaseException, seconds: float) -> Outcome:
-        reason = str(exception) if self.cancel_reason is None else self.cancel_reason
+        reason = reason_of(str(exception)) if self.cancel_reason is None else self.cancel_reason
         self._finish(State.CANCELLED, seconds)
         how = "" if isinstance(exception, JobCancelled) else f" and raised {in_words(exception)}"
         self._log(logging.WARNING, f"was cancelled ({reason}){how}", seconds)
         return self._kept(Outcome.cancelled(self.claim, reason, seconds))
-
-    def _delay_before_retry(self, exception: BaseException) -> float | None:
-        try:
-            return delay_before_retry(
-                self.task.backoff if isinstance(self.task, Task) else None,
-                attempt=self.claim.attempts + 1,
-                max_attempts=self.claim.max_attempts,
-                exception=exception,
-                result=self.result,
-            )
-        except BaseException:
-            # The task's own backoff function is broken: that must not turn a retry into a loss.
-            logger.exception("The backoff of %s raised; the default is used.", self.claim.task)
-            return delay_before_retry(
-                None,
-                attempt=self.claim.attempts + 1,
-                max_attempts=self.claim.max_attempts,
-                exception=exception,
-                result=self.result,
-            )
 
     def _end(self) -> float:
         """Seconds that it took; nothing can be said about the job any more."""

@@ -15,6 +15,7 @@ from dlq.runtime.heartbeat import PeerWatch
 from dlq.runtime.outage import Outage
 from dlq.runtime.rescue import DeadWorker, rescue_orphans, rescue_worker
 from dlq.states import State
+from dlq.versions import refuse_newer
 from dlq.workers import RunnerInfo, Sight
 
 __all__ = ["Maintenance"]
@@ -154,9 +155,9 @@ class Maintenance:
 
     def unpark(self) -> None:
         """Give jobs whose task was unknown to another try, where this code knows it."""
-        known = [task for task in self._store.parked() if _is_known(task)]
+        known = [(task, version) for task, version in self._store.parked() if _is_known(task, version)]
         if known and (count := self._store.unpark(known)):
-            logger.info("%d parked jobs are ready again: %s", count, ", ".join(known))
+            logger.info("%d parked jobs are ready again: %s", count, ", ".join(task for task, _ in known))
 
     def prune(self) -> bool:
         """Delete finished jobs that are kept no longer."""
@@ -169,9 +170,9 @@ class Maintenance:
         return False
 
 
-def _is_known(task: str) -> bool:
+def _is_known(task: str, version: int) -> bool:
     try:
-        imported_task(task)
+        refuse_newer(imported_task(task), version)
     except UnknownTask:
         return False
     return True

@@ -22,10 +22,13 @@ from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcom
 from dlq.states import LIVE, State
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
-__all__ = ["CANCELLABLE", "Store"]
+__all__ = ["CANCELLABLE", "Store", "Version"]
 
 CANCELLABLE = LIVE | {State.FAILED}
 """The states that ``Store.cancel`` can end; a failed job is one that a person has seen and needs no more."""
+
+type Version = tuple[str, int]
+"""The dotted path of a task, and a version of it."""
 
 
 class Store(ABC):
@@ -132,12 +135,15 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
-        """Make the parked jobs of these tasks ready again, in their old places; returns how many."""
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
+        """Make the jobs that are parked for these versions of tasks ready again, in their old places.
+
+        Returns how many.
+        """
 
     @abstractmethod
-    def parked(self) -> list[str]:
-        """The names of the tasks that have parked jobs, sorted."""
+    def parked(self) -> list[Version]:
+        """The versions of tasks for which jobs are parked, sorted."""
 
     # --- Liveness ---
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.signals import store_called
 from dlq.states import State
-from dlq.store.base import CANCELLABLE, Store
+from dlq.store.base import CANCELLABLE, Store, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["InstrumentedStore"]
@@ -97,10 +97,10 @@ class InstrumentedStore(Store):
     def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
         return self._report(self.wrapped.annotate, notes, now=now)
 
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
         return self._report(self.wrapped.unpark, tasks, now=now)
 
-    def parked(self) -> list[str]:
+    def parked(self) -> list[Version]:
         return self._report(self.wrapped.parked)
 
     def register_runner(self, runner: RunnerInfo, *, now: datetime | None = None) -> None:

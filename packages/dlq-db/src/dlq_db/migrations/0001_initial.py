@@ -196,6 +196,13 @@ class Migration(migrations.Migration):
                     "cancel",
                     models.TextField(help_text="Why it is to be cancelled, while it runs.", null=True),
                 ),
+                (
+                    "version",
+                    models.SmallIntegerField(
+                        help_text="The version of its task that it waits for; only of a parked job.",
+                        null=True,
+                    ),
+                ),
             ],
             options={
                 "db_table": "dlq_live",

@@ -34,6 +34,7 @@ local claims = {}
 -- A job whose data this worker could not read waits, visible, for one that can.
 local function park(id, row)
   leave(id, row, true)
+  row.at = 1
   enter(id, row, BLOCKED)
 end
 

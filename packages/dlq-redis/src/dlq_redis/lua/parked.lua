@@ -1,8 +1,8 @@
 #!lua flags=no-writes
--- The tasks that have parked jobs.
+-- The versions of tasks for which jobs are parked.
 -- KEYS:  [1] the backend's tag
 -- ARGV:  [1] now, of no meaning here
--- Reply: their names
+-- Reply: each as version:task
 --: include keys
 
 return redis.call('SMEMBERS', PARKED)

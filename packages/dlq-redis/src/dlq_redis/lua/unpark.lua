@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Make the parked jobs of some tasks ready again, in their old places.
+-- Make the jobs that are parked for some versions of tasks ready again, in their old places.
 -- KEYS:  [1] the backend's tag
--- ARGV:  [1] now, or empty; then tasks
+-- ARGV:  [1] now, or empty; then these, each as version:task
 -- Reply: how many
 --: include keys clock rows batch moves
 

@@ -21,6 +21,8 @@ class StoredJob:
     state: State
     sequence: int
     metadata: str | None
+    parked_for: tuple[str, int] | None = None
+    """The version of its task that it waits for."""
     due_at: datetime | None = None
     expires_at: datetime | None = None
     token: int = 0
@@ -50,7 +52,7 @@ class StoredJob:
         """Reach a finished state without having run; a failed job, which ran, keeps what is known of that."""
         if self.state is not State.FAILED:
             self.started_at = self.worker = None
-        self.state, self.finished_at, self.due_at = state, now, None
+        self.state, self.finished_at, self.due_at, self.parked_for = state, now, None, None
 
     def expire(self, now: datetime) -> None:
         """Fail for having waited too long."""
@@ -89,6 +91,8 @@ class StoredJob:
         self.worker = None
         if self.state is State.SCHEDULED:
             self.due_at = now + timedelta(seconds=outcome.delay)
+        elif self.state is State.BLOCKED and outcome.version is not None:
+            self.parked_for = (self.new.task, outcome.version)
         elif self.state is State.READY and outcome.counted is Counted.ATTEMPT:
             self.sequence = next(iter(sequence))
 

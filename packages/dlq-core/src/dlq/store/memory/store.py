@@ -12,7 +12,7 @@ from uuid import UUID
 from dlq.errors import RunnerUnknown
 from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import WAITING, State
-from dlq.store.base import CANCELLABLE, Store
+from dlq.store.base import CANCELLABLE, Store, Version
 from dlq.store.memory.jobs import StoredJob, claim_of, oldest, record_of
 from dlq.store.schedules import FireRecord, ScheduleRecord
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
@@ -170,17 +170,17 @@ class MemoryStore(Store):
                     stale.append(note.id)
             return stale
 
-    def unpark(self, tasks: Collection[str], *, now: datetime | None = None) -> int:
+    def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
         with self.lock:
-            jobs = [job for job in self._in(State.BLOCKED) if job.new.task in tasks]
+            jobs = [job for job in self._in(State.BLOCKED) if job.parked_for in tasks]
             for job in jobs:
-                job.state = State.READY
+                job.state, job.parked_for = State.READY, None
             self._say({job.new.queue for job in jobs})
             return len(jobs)
 
-    def parked(self) -> list[str]:
+    def parked(self) -> list[Version]:
         with self.lock:
-            return sorted({job.new.task for job in self._in(State.BLOCKED)})
+            return sorted({job.parked_for for job in self._in(State.BLOCKED) if job.parked_for})
 
     # --- Liveness ---
 

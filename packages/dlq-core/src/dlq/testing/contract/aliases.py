@@ -168,7 +168,7 @@ class Aliases:
             case "promote":
                 done = promote(other, 10, now=after(1e6))
             case "unpark":
-                done = other.unpark(["shop.send"], now=after(1e6))
+                done = other.unpark([("shop.send", 1)], now=after(1e6))
             case _:
                 done = other.prune(State.FAILED, 1, 10, now=after(1e6))
         assert (done, totals(inspector)) == (0, before)

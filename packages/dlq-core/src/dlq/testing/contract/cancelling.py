@@ -77,7 +77,11 @@ class Cancelling:
         store.cancel(ids.values(), WHY, states=WAITING, now=after(5))
         job = record(store, ids[state])
         assert (job.worker, job.started_at) == (None, None)
-        assert (promote(store, 10, now=after(1e6)), store.unpark([job.task]), store.parked()) == (0, 0, [])
+        assert (promote(store, 10, now=after(1e6)), store.unpark([(job.task, 1)]), store.parked()) == (
+            0,
+            0,
+            [],
+        )
         assert store.waiting(now=after(1e6)) == []
         assert claim(store, worker, queues=[job.queue], now=after(1e6)) == []
 

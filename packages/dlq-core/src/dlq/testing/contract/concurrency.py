@@ -298,7 +298,7 @@ class Concurrency:
     ) -> None:
         ids = add_many(store, 30, task="new.task")
         settle(store, worker, *map(Outcome.parked, claim(store, worker)))
-        assert sum(together(make_store, *[lambda store: store.unpark(["new.task"])] * 4)) == 30
+        assert sum(together(make_store, *[lambda store: store.unpark([("new.task", 1)])] * 4)) == 30
         assert claim_ids(store, worker) == ids
 
     def test_prunes_at_the_same_moment_count_each_job_once(

@@ -146,7 +146,7 @@ class Listening:
         add(store, queue="mail", task="shop.new")
         settle_one(store, worker, OUTCOMES["parked"](claim_one(store, worker, queues=["mail"])))
         with listening() as ear:
-            store.unpark(["shop.new"])
+            store.unpark([("shop.new", 1)])
             ear.hears("mail")
 
     def test_who_listens_hears_of_a_queue_that_goes_on(self, store: Store, listening: Listeners) -> None:

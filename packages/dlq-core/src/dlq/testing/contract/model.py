@@ -203,7 +203,7 @@ class _Machine(Watched):
     @rule(tasks=st.sets(st.sampled_from(TASKS)))
     def unpark(self, tasks: set[str]) -> None:
         parked = [job for job in self.world.in_state(State.BLOCKED) if job.new.task in tasks]
-        assert self.store.unpark(tasks, now=self.world.now) == len(parked)
+        assert self.store.unpark([(task, 1) for task in tasks], now=self.world.now) == len(parked)
         for job in parked:
             job.state = State.READY
 
@@ -340,7 +340,7 @@ class _Machine(Watched):
             self.store.unregister_worker(worker)
         last = self.store.register_worker(worker_info("last"), now=end)
         promote(self.store, BIG, now=end)
-        self.store.unpark(TASKS, now=end)
+        self.store.unpark([(task, 1) for task in TASKS], now=end)
         running = self.store.orphans(BIG) + self.store.exchange(last, [], QUEUES, BIG, now=end).claims
         outcomes = [OUTCOMES["succeeded"](held) for held in running]
         reply = self.store.exchange(last, outcomes, QUEUES, BIG, now=end)

@@ -109,7 +109,7 @@ class Retrying:
         store.retry([id])
         assert (state_of(store, id), store.parked()) == (
             State.READY,
-            ["shop.blocked"] * (state != State.BLOCKED),
+            [("shop.blocked", 1)] * (state != State.BLOCKED),
         )
         assert claim_ids(store, worker, queues=[state.label]) == [id]
 

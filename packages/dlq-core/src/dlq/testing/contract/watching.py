@@ -58,7 +58,9 @@ class Watched(RuleBasedStateMachine):
     def every_list_is_as_foretold(self) -> None:
         """Of the workers, one at each step."""
         assert self.store.waiting(now=self.world.now) == self.world.waiting()
-        assert self.store.parked() == sorted({job.new.task for job in self.world.in_state(State.BLOCKED)})
+        assert self.store.parked() == sorted(
+            {(job.new.task, 1) for job in self.world.in_state(State.BLOCKED)}
+        )
         assert {claim.id for claim in self.store.orphans(BIG)} == self.world.orphaned()
         worker = sorted(RUNNER_OF)[self.world.next() % len(RUNNER_OF)]
         assert {claim.id for claim in self.store.held(worker, BIG)} == self.world.held(worker)

@@ -22,7 +22,7 @@ JOB = (
     *("state", "result", "reason", "worker", "token", "settled_by", "attempts", "interruptions"),
     *("started_at", "finished_at", "keep_until"),
 )
-LIVE = ("state", "settled", "settled_by", "attempts", "interruptions", "due_at")
+LIVE = ("state", "settled", "settled_by", "attempts", "interruptions", "due_at", "version")
 
 
 def settle(
@@ -84,5 +84,5 @@ def _returned(connection: BaseDatabaseWrapper, done: Settled) -> tuple[Any, ...]
     live = done.live
     return (
         *(key(connection, live.pk), int(live.state), live.settled, live.settled_by),
-        *(live.attempts, live.interruptions, utc(live.due_at)),
+        *(live.attempts, live.interruptions, utc(live.due_at), done.outcome.version),
     )

@@ -77,6 +77,7 @@ def outcome_columns(outcomes: Iterable[Outcome]) -> dict[str, list[Any]]:
         "seconds": [o.seconds for o in unique],
         "reasons": [o.reason for o in unique],
         "keep_fors": [o.keep_for for o in unique],
+        "versions": [o.version for o in unique],
     }
 
 

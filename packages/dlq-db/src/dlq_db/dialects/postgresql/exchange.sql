@@ -3,7 +3,7 @@
 -- arguments  backend, worker, incarnation, queues (text[], in strict order), marks (text[], for each queue null, or the
 --            marks of its priorities from 100 down as the text of a bigint[]), most (claims at most), now (or null),
 --            and the outcomes as arrays of one length: ids, tokens, states, counted, results, exceptions,
---            tracebacks, delays, seconds, reasons, keep_fors
+--            tracebacks, delays, seconds, reasons, keep_fors, versions
 -- reply      at least one row: registered, stale (uuid[]), already (uuid[]), paused (text[]), walked (the entries of
 --            the index of ready jobs that were read), position (the last seq given), then the columns of a claim, which
 --            are null when there is none; claims in the order in which they are to be started
@@ -38,8 +38,8 @@ outcome AS MATERIALIZED (
     FROM unnest(
         %(ids)s::uuid[], %(tokens)s::bigint[], %(states)s::smallint[], %(counted)s::smallint[], %(results)s::text[],
         %(exceptions)s::text[], %(tracebacks)s::text[], %(delays)s::float8[], %(seconds)s::float8[],
-        %(reasons)s::text[], %(keep_fors)s::float8[]
-    ) AS o (id, token, state, counted, result, exception, traceback, delay, seconds, reason, keep_for)
+        %(reasons)s::text[], %(keep_fors)s::float8[], %(versions)s::smallint[]
+    ) AS o (id, token, state, counted, result, exception, traceback, delay, seconds, reason, keep_for, version)
     WHERE (SELECT count(*) FROM seat) >= 0
 ),
 finished AS (
@@ -70,7 +70,7 @@ returned AS (
     SET state = o.state, settled = o.token, settled_by = %(worker)s,
         attempts = l.attempts + (o.counted = 1)::int,
         interruptions = l.interruptions + (o.counted = 2)::int,
-        due_at = CASE WHEN o.state = 1 THEN moment.now + make_interval(secs => o.delay) END,
+        due_at = CASE WHEN o.state = 1 THEN moment.now + make_interval(secs => o.delay) END, version = o.version,
         -- A retry goes behind those that wait; a hand-back and a rescue keep their place.
         seq = CASE WHEN o.state = 3 AND o.counted = 1 THEN nextval('dlq_seq') ELSE l.seq END
     FROM outcome o, moment

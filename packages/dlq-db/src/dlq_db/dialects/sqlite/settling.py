@@ -23,7 +23,8 @@ JOB = """
 """
 LIVE = """
     UPDATE dlq_live
-    SET state = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s
+    SET state = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s,
+        version = %s
     WHERE id = %s
 """
 
@@ -69,6 +70,7 @@ def _return(connection: BaseDatabaseWrapper, returned: Sequence[Settled]) -> Non
             (
                 *(int(done.live.state), done.live.settled, done.live.settled_by),
                 *(done.live.attempts, done.live.interruptions, at(done.due_at), done.live.seq),
+                done.outcome.version,
                 key(connection, done.live.pk),
             )
             for done in returned

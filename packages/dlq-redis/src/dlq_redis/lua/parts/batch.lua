@@ -74,11 +74,11 @@ local function flush()
   for key, list in pairs(added) do
     in_parts('ZADD', key, list)
   end
-  for task, jobs in pairs(parked) do
+  for version, jobs in pairs(parked) do
     for id, is_in in pairs(jobs) do
-      redis.call(is_in and 'SADD' or 'SREM', PARKED .. ':' .. task, id)
+      redis.call(is_in and 'SADD' or 'SREM', PARKED .. ':' .. version, id)
     end
-    redis.call(redis.call('EXISTS', PARKED .. ':' .. task) == 1 and 'SADD' or 'SREM', PARKED, task)
+    redis.call(redis.call('EXISTS', PARKED .. ':' .. version) == 1 and 'SADD' or 'SREM', PARKED, version)
   end
   for worker in pairs(holders) do
     redis.call(redis.call('EXISTS', RUN .. worker) == 1 and 'SADD' or 'SREM', HOLDERS, worker)

@@ -1,5 +1,10 @@
 -- How a job leaves one state and enters another. ``at`` is the moment that belongs to the state: when a scheduled job
--- is due, when a running one was claimed, when a finished one ended.
+-- is due, when a running one was claimed, when a finished one ended. Of a job that is parked it is the version of its
+-- task that it waits for.
+local function parked_for(row)
+  return string.format('%.0f:', row.at) .. row.task
+end
+
 local function next_place(place)
   return place - place % BAND + redis.call('INCR', SEQUENCE)
 end
@@ -24,7 +29,7 @@ local function leave(id, row, popped)
   elseif state == SCHEDULED then
     drop(DUE, id)
   elseif state == BLOCKED then
-    list_in(parked, row.task)[id] = false
+    list_in(parked, parked_for(row))[id] = false
   else
     drop(row.keep > 0 and KEPT .. state or ENDED .. state, id)
   end
@@ -32,7 +37,7 @@ end
 
 local function enter(id, row, state)
   row.state = state
-  if state == RUNNABLE or state == BLOCKED then
+  if state == RUNNABLE then
     row.at = 0
   end
   count(row.queue, state, 1)
@@ -50,7 +55,7 @@ local function enter(id, row, state)
   elseif state == SCHEDULED then
     add(DUE, row.at, id)
   elseif state == BLOCKED then
-    list_in(parked, row.task)[id] = true
+    list_in(parked, parked_for(row))[id] = true
   elseif row.keep > 0 then
     add(KEPT .. state, row.keep, id)
   else

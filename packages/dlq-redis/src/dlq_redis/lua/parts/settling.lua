@@ -1,12 +1,12 @@
 -- What becomes of a claim that comes back.
-local OUTCOME = '>c16I4BBBdddI4c0I4c0I4c0'
+local OUTCOME = '>c16I4BBBHdddI4c0I4c0I4c0'
 local ATTEMPT, INTERRUPTION = 1, 2
 local WITH_RESULT, WITH_FAILURE, WITH_REASON, WITH_KEEP = 1, 2, 4, 8
 
 local function unpacked(raw)
   local said = {}
-  said.id, said.token, said.state, said.counted, said.flags, said.delay, said.seconds, said.keep, said.result,
-    said.failure, said.reason = struct.unpack(OUTCOME, raw)
+  said.id, said.token, said.state, said.counted, said.flags, said.version, said.delay, said.seconds, said.keep,
+    said.result, said.failure, said.reason = struct.unpack(OUTCOME, raw)
   return said
 end
 
@@ -26,6 +26,8 @@ local function wait_again(row, said, state)
   row.worker, row.started = '', 0
   if state == SCHEDULED then
     row.at = NOW + said.delay
+  elseif state == BLOCKED then
+    row.at = said.version
   elseif state == RUNNABLE and said.counted == ATTEMPT then
     row.place = next_place(row.place)
   end
