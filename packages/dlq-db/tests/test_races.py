@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
-from django.db import transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Cancelled, Exchanged, Note, Outcome
 from dlq.states import State
@@ -28,20 +22,7 @@ from dlq.testing.contract.builders import (
 )
 from dlq.workers import WorkerRef
 from dlq_db.store import DatabaseStore
-
-PATIENCE = 60.0
-WAITS_FOR_US = {
-    "postgresql": """
-        SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))
-    """,
-    "mysql": """
-        SELECT EXISTS (
-            SELECT * FROM information_schema.innodb_lock_waits
-            JOIN information_schema.innodb_trx ON trx_id = blocking_trx_id
-            WHERE trx_mysql_thread_id = CONNECTION_ID()
-        )
-    """,
-}
+from meetings import second
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["postgres", "mariadb"]),
@@ -59,42 +40,6 @@ def worker(store: DatabaseStore) -> WorkerRef:
     return register(store)
 
 
-@contextmanager
-def _second[R](
-    first: DatabaseStore, verb: Callable[[DatabaseStore], R], meanwhile: Callable[[], None] = lambda: None
-) -> Iterator[Future[R]]:
-    """The block is a transaction; at its end the verb waits for it in another thread, and then goes on."""
-
-    def run() -> R:
-        store = DatabaseStore("default", database=first.database)
-        try:
-            return verb(store)
-        finally:
-            store.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic(using=first.database):
-            answer: Future[R] = Future()
-            yield answer
-            running = pool.submit(run)
-            _wait_until_blocked(first.connection, running)
-            meanwhile()
-        answer.set_result(running.result(PATIENCE))
-
-
-def _wait_until_blocked[R](connection: BaseDatabaseWrapper, running: Future[R]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    with connection.cursor() as cursor:
-        while not running.done():
-            cursor.execute(WAITS_FOR_US[connection.vendor])
-            if cursor.fetchone()[0]:
-                return
-            assert time.monotonic() < deadline, "nobody waits"
-            # MariaDB reads its locks anew only for one who has not asked for a tenth of a second.
-            threading.Event().wait(0.15)
-    raise AssertionError(f"it did not wait: {running.result()}")
-
-
 @pytest.mark.parametrize(
     "outcome_of",
     [Outcome.handed_back, lambda claim: Outcome.retry(claim, FAILURE, 60.0)],
@@ -105,7 +50,7 @@ def test_an_outcome_that_waits_for_a_cancellation_ends_the_job(
 ) -> None:
     id = add(store)
     outcome = outcome_of(claim_one(store, worker))
-    with _second(store, lambda other: settle(other, worker, outcome)) as reply:
+    with second(store, lambda other: settle(other, worker, outcome)) as reply:
         assert store.cancel([id], "not wanted") == Cancelled(asked=[id])
     assert reply.result() == Exchanged()
     job = record(store, id)
@@ -117,7 +62,7 @@ def test_a_cancellation_that_waits_for_a_failure_cancels_the_failed_job(
 ) -> None:
     id = add(store)
     outcome = Outcome.failed(claim_one(store, worker), FAILURE)
-    with _second(store, lambda other: other.cancel([id], "not wanted")) as reply:
+    with second(store, lambda other: other.cancel([id], "not wanted")) as reply:
         settle_one(store, worker, outcome)
     assert reply.result() == Cancelled(done=[id])
     assert state_of(store, id) == State.CANCELLED
@@ -128,7 +73,7 @@ def test_a_cancellation_that_waits_for_a_success_comes_too_late(
 ) -> None:
     id = add(store)
     outcome = Outcome.succeeded(claim_one(store, worker), "null", 1.0)
-    with _second(store, lambda other: other.cancel([id], "not wanted")) as reply:
+    with second(store, lambda other: other.cancel([id], "not wanted")) as reply:
         settle_one(store, worker, outcome)
     assert reply.result() == Cancelled()
     assert state_of(store, id) == State.SUCCEEDED
@@ -138,7 +83,7 @@ def test_a_cancellation_that_waits_for_a_claim_asks_the_task_to_stop(
     store: DatabaseStore, worker: WorkerRef
 ) -> None:
     id = add(store)
-    with _second(store, lambda other: other.cancel([id], "not wanted")) as reply:
+    with second(store, lambda other: other.cancel([id], "not wanted")) as reply:
         claim_one(store, worker)
     assert reply.result() == Cancelled(asked=[id])
     assert record(store, id).reason == "not wanted"
@@ -149,7 +94,7 @@ def test_a_cancellation_that_waits_for_a_retry_cancels_the_new_wait(
 ) -> None:
     id = add(store)
     settle_one(store, worker, Outcome.failed(claim_one(store, worker), FAILURE))
-    with _second(store, lambda other: other.cancel([id], "not wanted")) as reply:
+    with second(store, lambda other: other.cancel([id], "not wanted")) as reply:
         assert store.retry([id]) == [id]
     assert reply.result() == Cancelled(done=[id])
     assert claim(store, worker) == []
@@ -158,7 +103,7 @@ def test_a_cancellation_that_waits_for_a_retry_cancels_the_new_wait(
 def test_of_two_retries_the_second_finds_nothing_to_do(store: DatabaseStore, worker: WorkerRef) -> None:
     id = add(store)
     settle_one(store, worker, Outcome.failed(claim_one(store, worker), FAILURE))
-    with _second(store, lambda other: other.retry([id])) as reply:
+    with second(store, lambda other: other.retry([id])) as reply:
         assert store.retry([id]) == [id]
     assert reply.result() == []
 
@@ -168,7 +113,7 @@ def test_a_settlement_repeated_while_it_is_under_way_is_told_that_it_has_happene
 ) -> None:
     add(store)
     outcome = Outcome.succeeded(claim_one(store, worker), "null", 1.0)
-    with _second(store, lambda other: settle(other, worker, outcome)) as reply:
+    with second(store, lambda other: settle(other, worker, outcome)) as reply:
         settle_one(store, worker, outcome)
     assert reply.result() == Exchanged(already=[outcome.id])
 
@@ -177,7 +122,7 @@ def test_a_note_that_waits_for_the_settlement_is_rejected(store: DatabaseStore, 
     add(store)
     held = claim_one(store, worker)
     note = Note(id=held.id, token=held.token, progress=0.5, lines=["half"], metadata="{}")
-    with _second(store, lambda other: other.annotate([note])) as reply:
+    with second(store, lambda other: other.annotate([note])) as reply:
         settle_one(store, worker, Outcome.handed_back(held))
     assert reply.result() == [held.id]
     job = record(store, held.id)
@@ -189,7 +134,7 @@ def test_a_reconciliation_that_waits_for_a_cancellation_ends_the_job(
 ) -> None:
     id = add(store, now=NOON)
     claim_one(store, worker)
-    with _second(store, lambda other: other.reconcile(worker, [])):
+    with second(store, lambda other: other.reconcile(worker, [])):
         store.cancel([id], "not wanted")
     job = record(store, id)
     assert (job.state, job.reason, job.worker) == (State.CANCELLED, "not wanted", None)
@@ -205,7 +150,7 @@ def test_an_exchange_that_waits_holds_none_of_the_jobs_that_it_could_claim(
     def cancel_the_other() -> None:
         assert store.cancel([ready], "not wanted") == Cancelled(done=[ready])
 
-    with _second(
+    with second(
         store, lambda other: other.exchange(worker, outcomes, ["default"], 10), cancel_the_other
     ) as reply:
         store.cancel([running], "not wanted")
@@ -222,7 +167,7 @@ def test_a_settlement_waits_for_a_reconciliation_before_it_holds_a_job(
     def take_the_claim_away() -> None:
         store.reconcile(worker, [])
 
-    with _second(store, lambda other: settle(other, worker, outcome), take_the_claim_away) as reply:
+    with second(store, lambda other: settle(other, worker, outcome), take_the_claim_away) as reply:
         store.reconcile(worker, [(id, outcome.token)])
     assert reply.result() == Exchanged(stale=[id], registered=False)
     assert state_of(store, id) == State.READY

@@ -19,7 +19,9 @@ class DatabaseOptions(BackendOptions):
     database_alias: str = "default"
     """The entry of ``DATABASES`` that holds the jobs."""
     listen_notify: bool = True
-    """Whether runners are told of new jobs at once: by NOTIFY on PostgreSQL, by watching the file on SQLite."""
+    """Whether runners are told of new jobs at once: by NOTIFY on PostgreSQL, by watching the file on SQLite.
+
+    On MySQL and MariaDB nothing can be heard."""
     pooling: str | None = None
     """``"transaction"`` where a pooler such as PgBouncer gives each transaction another connection; ``"session"``, or
     None, where there is none that does."""

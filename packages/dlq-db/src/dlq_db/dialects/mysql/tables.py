@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models import Model
 
-__all__ = ["INDEXES", "check_version", "tune", "untune"]
+__all__ = ["INDEXES", "check_version", "special", "tune", "untune"]
 
 INDEXES: Mapping[str, Mapping[str, str]] = {
     "dlq_job": {"dlq_job_finished": "backend, state, keep_until, finished_at"},
@@ -62,7 +62,7 @@ def _changes(connection: BaseDatabaseWrapper, model: type[Model]) -> Iterator[st
     collation = "utf8mb4_nopad_bin" if connection.mysql_is_mariadb else "utf8mb4_0900_bin"  # type: ignore[attr-defined]
     table = model._meta.db_table
     yield f"CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}"
-    for name in sorted(_special(model) & _made(connection, table)):
+    for name in sorted(special(model) & _made(connection, table)):
         yield f"DROP INDEX {name}"
     yield from COLUMNS.get(table, ())
     for name, columns in INDEXES.get(table, {}).items():
@@ -76,12 +76,12 @@ def untune(schema_editor: BaseDatabaseSchemaEditor, models: Collection[type[Mode
         return
     for model in models:
         table = model._meta.db_table
-        for name in sorted(_special(model) - _made(connection, table)):
+        for name in sorted(special(model) - _made(connection, table)):
             schema_editor.execute(f"CREATE INDEX {name} ON {table} (backend)")
 
 
-def _special(model: type[Model]) -> set[str]:
-    """The names of the indexes that these databases cannot make as they are declared."""
+def special(model: type[Model]) -> set[str]:
+    """The names of the indexes that these databases cannot make as the model declares them."""
     return {index.name for index in model._meta.indexes if index.condition or index.contains_expressions}
 
 

@@ -21,8 +21,11 @@ def committed(connection: BaseDatabaseWrapper) -> Iterator[None]:
     deadlock the server has done that already.
     """
     connection.ensure_connection()
-    if connection.get_autocommit() and connection.isolation_level != LEVEL:  # type: ignore[attr-defined]
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    is_ours = connection.get_autocommit()
     with transaction.atomic(using=connection.alias, savepoint=False):
+        if is_ours and connection.isolation_level != LEVEL:  # type: ignore[attr-defined]
+            # It is for the next transaction, and forgotten with the next statement that is in none, as those are that
+            # switch autocommit off.
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         yield
