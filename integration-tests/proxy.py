@@ -32,6 +32,10 @@ class Proxy:
         """Pass requests on, but no replies, until it is False again."""
         self.withhold_after: tuple[bytes, ...] = ()
         """The same on each connection from when requests with these texts, in this order, were passed on."""
+        self.delay = 0.0
+        """Seconds for which everything is held up, in either direction."""
+        self.cut_in_reply = False
+        """Pass half of the next reply of each connection on, and reset it."""
         self._server = (host, port)
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -81,7 +85,10 @@ class Proxy:
             self._reset(to_client)
 
     async def _connect(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection(*self._server)
+        try:
+            from_server, to_server = await asyncio.open_connection(*self._server)
+        except OSError:
+            return  # Nobody is there: the client is refused, as it would be without a proxy.
         self._open.add(to_server)
         seen: list[bytes] = []
         requests = asyncio.ensure_future(self._pass_on_requests(from_client, to_server, seen))
@@ -104,6 +111,8 @@ class Proxy:
                 awaited = self.withhold_after[len(seen) :]
                 if awaited and awaited[0] in data:
                     seen.append(awaited[0])
+                if self.delay:
+                    await asyncio.sleep(self.delay)
                 target.write(data)
                 await target.drain()
 
@@ -114,6 +123,12 @@ class Proxy:
             while data := await source.read(CHUNK):
                 while self.stall or self._withholds(seen):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                if self.cut_in_reply:
+                    target.write(data[: len(data) // 2])
+                    await target.drain()
+                    return
                 target.write(data)
                 await target.drain()
 

@@ -303,6 +303,53 @@ def test_django_does_not_warn_of_indexes_that_are_others_here() -> None:
     assert [message for message in run_checks(databases=["mariadb"]) if message.id == "models.W037"] == []
 
 
+VERBS: dict[str, Callable[[DatabaseStore, Held], object]] = {
+    "enqueue": lambda store, held: add(store),
+    "exchange": lambda store, held: store.exchange(held.worker, held.outcomes, ["default"], 10),
+    "annotate": lambda store, held: store.annotate(held.notes),
+    "reconcile": lambda store, held: store.reconcile(held.worker, []),
+    "cancel": lambda store, held: store.cancel([held.waiting, held.running, held.ended], "not wanted"),
+    "retry": lambda store, held: store.retry([held.ended]),
+    "unpark": lambda store, held: store.unpark([("shop.tasks.new", 1)]),
+    "look": lambda store, held: store.look("runner-1", 10, now=after(1e9)),
+    "prune": lambda store, held: store.prune(State.FAILED, 1.0, 10, now=after(1e9)),
+    "register": lambda store, held: register(store),
+    "retire": lambda store, held: store.retire("runner-1"),
+    "pause": lambda store, held: store.pause("default"),
+}
+
+
+class Held:
+    """A few jobs in different states."""
+
+    def __init__(self, store: DatabaseStore) -> None:
+        self.worker = register(store)
+        add_many(store, 2)
+        add(store, run_after=after(60), expires_after=90.0)
+        for outcome_of in (Outcome.parked, lambda claim: Outcome.failed(claim, FAILURE)):
+            self.ended = add(store, task="shop.tasks.new", priority=10)
+            settle_one(store, self.worker, outcome_of(claim_one(store, self.worker)))
+        self.waiting, running = add(store), claim_one(store, self.worker)
+        self.running = running.id
+        self.outcomes = [Outcome.succeeded(running, "null", 1.0)]
+        self.notes = [Note(id=running.id, token=running.token, progress=0.5, metadata="{}", lines=["half"])]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_nobody_waits_for_a_client_who_takes_long_to_commit(store: DatabaseStore, verb: str) -> None:
+    held = Held(store)
+
+    def at_once(other: DatabaseStore) -> None:
+        with other.connection.cursor() as cursor:
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+        VERBS[verb](other, held)
+
+    with transaction.atomic("mariadb"):
+        store.enqueue([new_job(), new_job(run_after=after(60), expires_after=90.0)], now=NOON)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(elsewhere, at_once).result()
+
+
 class Planned:
     """The statements of a block, and how the server goes about each."""
 

@@ -11,9 +11,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from dlq.job import Cancelled
 from dlq.states import State
 from dlq_db.chunks import chunks
-from dlq_db.clock import moment
 from dlq_db.endings import end
 from dlq_db.models import Job, Live
+from dlq_db.tallying import count_jobs
 
 __all__ = ["cancel", "lock", "retry"]
 
@@ -24,7 +24,7 @@ def cancel(
     ids: Sequence[UUID],
     reason: str,
     states: Collection[State],
-    now: datetime | None,
+    now: datetime,
 ) -> Cancelled:
     """See ``Store.cancel``. To be called in a transaction."""
     using = connection.alias
@@ -35,8 +35,9 @@ def cancel(
         Live.objects.using(using).filter(pk__in=chunk).update(cancel=reason)
     for chunk in chunks(failed):
         ended = Job.objects.using(using).filter(pk__in=chunk)
-        ended.update(state=State.CANCELLED, reason=reason, finished_at=moment(now))
-    end(using, found.keys() - {*asked, *failed}, State.CANCELLED, now)
+        ended.update(state=State.CANCELLED, reason=reason, finished_at=now)
+    count_jobs(connection, backend, failed, "cancelled", now)
+    end(connection, backend, found.keys() - {*asked, *failed}, State.CANCELLED, now)
     done = found.keys() - set(asked)
     return Cancelled(done=[id for id in ids if id in done], asked=asked)
 

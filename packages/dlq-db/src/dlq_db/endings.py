@@ -6,25 +6,31 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from dlq.job import Counted
 from dlq.states import State
+from dlq.store.tallies import ENDINGS
 from dlq_db.chunks import chunks
-from dlq_db.clock import moment
 from dlq_db.models import Attempt, Job, Live, Note
+from dlq_db.tallying import count_jobs
 
 __all__ = ["delete", "end", "expire"]
 
 
-def end(using: str, ids: Collection[UUID], state: State, now: datetime | None) -> None:
-    """Move what is known of live jobs, whose rows are locked, to their job rows."""
+def end(
+    connection: BaseDatabaseWrapper, backend: str, ids: Collection[UUID], state: State, now: datetime
+) -> None:
+    """Move what is known of live jobs, whose rows are locked, to their job rows, and count them."""
+    using = connection.alias
+    count_jobs(connection, backend, ids, ENDINGS[state], now)
     for chunk in chunks(ids):
         live = Live.objects.using(using).filter(pk=OuterRef("pk"))
         Job.objects.using(using).filter(pk__in=chunk).update(
             state=state,
             reason=_column(live, "cancel"),
-            finished_at=moment(now),
+            finished_at=now,
             token=_column(live, "token"),
             settled=_column(live, "settled"),
             settled_by=_column(live, "settled_by"),
@@ -34,10 +40,12 @@ def end(using: str, ids: Collection[UUID], state: State, now: datetime | None) -
         Live.objects.using(using).filter(pk__in=chunk)._raw_delete(using)
 
 
-def expire(using: str, over: Mapping[UUID, datetime | None], now: datetime) -> None:
+def expire(
+    connection: BaseDatabaseWrapper, backend: str, over: Mapping[UUID, datetime | None], now: datetime
+) -> None:
     """Fail live jobs, whose rows are locked, that have waited for too long: each with when it should have started."""
-    end(using, list(over), State.FAILED, now)
-    Attempt.objects.using(using).bulk_create(
+    end(connection, backend, list(over), State.FAILED, now)
+    Attempt.objects.using(connection.alias).bulk_create(
         Attempt(
             job_id=id,
             worker="",

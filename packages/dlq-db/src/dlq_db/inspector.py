@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 
 from dlq.job import JobRecord
-from dlq.states import FINISHED, State
-from dlq.store import Inspector, JobFilter, QueueCounts
+from dlq.states import State
+from dlq.store import BOUND, Failures, Inspector, JobCount, JobFilter, JobPage, QueueCounts, Tally, Total
+from dlq.store.tallies import FIGURES
 from dlq.workers import Order, RunnerInfo, WorkerInfo
+from dlq_db import models, searching
 from dlq_db.chunks import chunks
 from dlq_db.clock import ServerTime
+from dlq_db.counting import counted
 from dlq_db.dialects import statement_for
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Runner, Worker
 from dlq_db.queues import paused_queues
 from dlq_db.rows import record_of
 from dlq_db.store import DatabaseStore
+from dlq_db.tallying import Sums, add
 
 __all__ = ["DatabaseInspector"]
 
@@ -33,11 +38,17 @@ class DatabaseInspector(Inspector):
         self._store = store
 
     def counts(
-        self, queues: Collection[str] | None = None, *, now: datetime | None = None
+        self, queues: Collection[str] | None = None, *, limit: int | None = None, now: datetime | None = None
     ) -> list[QueueCounts]:
+        at_least: frozenset[State] = frozenset()
         with translated(self._store.connection):
-            states = self._states(queues)
             latencies = self._latencies(now)
+            if limit is None:
+                states = self._states(queues)
+            else:
+                states, at_least = counted(
+                    self._store.connection, self._store.alias, queues, limit, latencies.keys()
+                )
             paused = paused_queues(self._store.connection, self._store.alias, now)
         return [
             QueueCounts(
@@ -46,6 +57,7 @@ class DatabaseInspector(Inspector):
                 latency=latencies.get(queue),
                 paused=queue in paused,
                 paused_until=paused.get(queue),
+                at_least=at_least,
             )
             for queue in sorted(states.keys() | paused.keys())
             if queues is None or queue in queues
@@ -84,25 +96,83 @@ class DatabaseInspector(Inspector):
             return [_runner_of(runner, now or runner.read_at) for runner in known]
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
-        found = self._jobs().select_related("live", "note").defer("note__log").order_by("-pk")
-        if chosen.states is not None:
-            # No job has a finished state in its live row, or a live one in its job row.
-            found = found.filter(
-                Q(state__in=FINISHED.intersection(chosen.states)) | Q(live__state__in=list(chosen.states))
-            )
-        if chosen.queues is not None:
-            found = found.filter(queue__in=list(chosen.queues))
-        if chosen.tasks is not None:
-            found = found.filter(task__in=list(chosen.tasks))
-        if chosen.workers is not None:
-            workers = list(chosen.workers)
-            found = found.filter(
-                Q(worker__in=workers) | Q(live__worker__in=workers, live__state=State.RUNNING)
-            )
+        found = searching.fitting(self._loaded(), chosen).order_by("-pk")
         if before is not None:
             found = found.filter(pk__lt=before)
         with translated(self._store.connection):
             return [record_of(job) for job in found[:limit]]
+
+    def search(
+        self,
+        chosen: JobFilter,
+        *,
+        limit: int,
+        before: UUID | None = None,
+        after: UUID | None = None,
+        within: int = BOUND,
+    ) -> JobPage:
+        with translated(self._store.connection):
+            window = searching.window(self._jobs(), self._live(), chosen, before, after, within)
+            found = searching.fitting(window.of(self._loaded()), chosen)
+            rows = list(found.order_by("-pk" if after is None else "pk")[: limit + 1])
+        reached = rows[limit - 1].pk if len(rows) > limit else window.end
+        jobs = [record_of(job) for job in rows[:limit]]
+        return JobPage(jobs=jobs if after is None else jobs[::-1], reached=reached)
+
+    def count(self, chosen: JobFilter, *, within: int = BOUND) -> JobCount:
+        with translated(self._store.connection):
+            window = searching.window(self._jobs(), self._live(), chosen, None, None, within)
+            number = searching.fitting(window.of(self._jobs()), chosen).count()
+        return JobCount(number, exact=window.end is None)
+
+    def failures(self, *, within: int = BOUND) -> Failures:
+        with translated(self._store.connection):
+            rows = searching.failed(self._jobs())[: within + 1]
+            found = list(rows)
+        return Failures(searching.grouped(found[:within]), exact=len(found) <= within)
+
+    def _loaded(self) -> QuerySet[Job]:
+        return self._jobs().select_related("live", "note").defer("note__log")
+
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        chosen = Q(minute__gte=since)
+        if until is not None:
+            chosen &= Q(minute__lt=until)
+        if queues is not None:
+            chosen &= Q(queue__in=list(queues))
+        if tasks is not None:
+            chosen &= Q(task__in=list(tasks))
+        sums = self._summed(chosen, chosen, "minute", "queue", "task")
+        return [
+            Tally(minute=minute, queue=queue, task=task, **figures)
+            for (minute, queue, task), figures in sorted(sums.items())
+        ]
+
+    def totals(self) -> list[Total]:
+        sums = self._summed(Q(), Q(minute=None), "queue", "task")
+        return [Total(queue=queue, task=task, **figures) for (queue, task), figures in sorted(sums.items())]
+
+    def _summed(self, counts: Q, tallies: Q, *by: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+        """Figures of both tables, read at one moment, lest what is folded meanwhile is told twice or not at all."""
+        counted, folded = (
+            table.using(self._store.database)
+            .filter(chosen, backend=self._store.alias)
+            .values_list(*by)
+            .annotate(*map(Sum, FIGURES))
+            for table, chosen in [(models.Count.objects.all(), counts), (models.Tally.objects.all(), tallies)]
+        )
+        sums: Sums[tuple[Any, ...]] = {}
+        with translated(self._store.connection):
+            for row in counted.union(folded, all=True):
+                add(sums, row[: len(by)], dict(zip(FIGURES, row[len(by) :], strict=True)))
+        return {key: dict(figures) for key, figures in sums.items()}
 
     def _jobs(self) -> QuerySet[Job]:
         return Job.objects.using(self._store.database).filter(backend=self._store.alias)

@@ -19,7 +19,19 @@ from django.db.models import F, Q
 
 from dlq.states import State
 
-__all__ = ["Attempt", "Fire", "Job", "Live", "Note", "Pause", "Runner", "Schedule", "Worker"]
+__all__ = [
+    "Attempt",
+    "Count",
+    "Fire",
+    "Job",
+    "Live",
+    "Note",
+    "Pause",
+    "Runner",
+    "Schedule",
+    "Tally",
+    "Worker",
+]
 
 NAME_LENGTH = 255
 
@@ -95,7 +107,10 @@ class Job(ReadOnly):
     interruptions = models.SmallIntegerField(default=0)
 
     class Meta:
-        """Beside the key a finished job stands in one index, for pruning, and one that lives in none."""
+        """Beside the key a finished job stands in one index, for pruning, and one that lives in none.
+
+        One that has failed stands in another, in which those who look for failures find them.
+        """
 
         db_table = "dlq_job"
         indexes = [
@@ -109,6 +124,7 @@ class Job(ReadOnly):
             models.Index(
                 "backend", "state", "keep_until", name="dlq_job_kept", condition=Q(keep_until__isnull=False)
             ),
+            models.Index("backend", "id", name="dlq_job_failed", condition=Q(state=State.FAILED.value)),
         ]
 
 
@@ -308,3 +324,47 @@ class Fire(models.Model):
         db_table = "dlq_fire"
         constraints = [models.UniqueConstraint(fields=["backend", "key", "due_at"], name="dlq_fire_due")]
         indexes = [models.Index(fields=["backend", "at"], name="dlq_fire_at")]
+
+
+class Figures(models.Model):
+    """What was counted, of one task in one queue."""
+
+    backend = models.CharField(max_length=NAME_LENGTH)
+    queue = models.CharField(max_length=NAME_LENGTH)
+    task = models.CharField(max_length=NAME_LENGTH)
+    enqueued = models.BigIntegerField(db_default=0)
+    duplicates = models.BigIntegerField(db_default=0)
+    succeeded = models.BigIntegerField(db_default=0)
+    failed = models.BigIntegerField(db_default=0)
+    cancelled = models.BigIntegerField(db_default=0)
+    retried = models.BigIntegerField(db_default=0)
+    interrupted = models.BigIntegerField(db_default=0)
+    seconds = models.FloatField(db_default=0.0, help_text="For how long attempts ran, added up.")
+
+    class Meta:
+        """No table of its own."""
+
+        abstract = True
+
+
+class Count(Figures):
+    """What one call has counted. It is folded into tallies when its minute is over."""
+
+    minute = models.DateTimeField(help_text="When it began.")
+
+    class Meta:
+        """Only ever appended to, and read in that order: no two writers meet."""
+
+        db_table = "dlq_count"
+
+
+class Tally(Figures):
+    """What many calls have counted: in a minute, or since the beginning. Rows of the same add up."""
+
+    minute = models.DateTimeField(null=True, help_text="When it began; empty in a total.")
+
+    class Meta:
+        """Found by their minute; totals, whose queue is looked up too, stand together in the index."""
+
+        db_table = "dlq_tally"
+        indexes = [models.Index(fields=["backend", "minute", "queue"], name="dlq_tally_minute")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
@@ -134,10 +134,10 @@ class DatabaseStore(Store):
             # Waits for an exchange that is still under way, and stops one that comes later: see exchange.sql.
             if not seat.update(incarnation=F("incarnation") + 1):
                 raise RunnerUnknown(f"Worker {worker.id!r} is not registered; register it first.")
-            running = self._running().filter(worker=worker.id).order_by("pk").select_for_update()
-            lost = [live for live in running if (live.pk, live.token) not in held]
+            lost = [live for live in self._locked(worker.id) if (live.pk, live.token) not in held]
             cancelled = [live.pk for live in lost if live.cancel is not None]
-            end(self.database, cancelled, State.CANCELLED, now)
+            if cancelled:
+                end(self.connection, self.alias, cancelled, State.CANCELLED, now or self._clock())
             for chunk in chunks([live.pk for live in lost if live.cancel is None]):
                 self._live().filter(pk__in=chunk).update(state=State.READY)
             return WorkerRef(worker.id, seat.get().incarnation)
@@ -262,7 +262,7 @@ class DatabaseStore(Store):
     ) -> Cancelled:
         unique, chosen = list(dict.fromkeys(ids)), CANCELLABLE.intersection(states)
         with translated(self.connection), self.transaction():
-            return controls.cancel(self.connection, self.alias, unique, reason, chosen, now)
+            return controls.cancel(self.connection, self.alias, unique, reason, chosen, now or self._clock())
 
     @repeated
     def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
@@ -336,8 +336,19 @@ class DatabaseStore(Store):
         """One in which a verb may read and then write, inside the caller's if there is one."""
         return self.dialect.transaction(self.connection)
 
+    def _clock(self) -> datetime:
+        return self.dialect.clock(self.connection)
+
     def _live(self) -> QuerySet[Live]:
         return Live.objects.using(self.database).filter(backend=self.alias)
+
+    def _locked(self, worker: str) -> Iterator[Live]:
+        """The jobs that a worker runs, none of which can change before the transaction ends."""
+        # Found first, and locked by key: who locks what he finds may wait for what he passes.
+        for chunk in chunks(
+            self._running().filter(worker=worker).order_by("pk").values_list("pk", flat=True)
+        ):
+            yield from self._running().filter(worker=worker, pk__in=chunk).order_by("pk").select_for_update()
 
     def _running(self) -> QuerySet[Live]:
         return self._live().filter(state=State.RUNNING)

@@ -4,6 +4,8 @@ Every verb takes a batch. Every verb is atomic: after an error that is not Store
 nothing, and after StoreUnavailable it has done all or nothing. No verb has a default implementation,
 because a default would promise an atomicity that only the store can give.
 
+Every verb that stores jobs, or brings them to an end, counts them: see ``dlq.store.tallies``.
+
 ``now`` is the moment at which the verb happens. None means the store's own clock, and that is what
 production passes: the clocks of workers decide nothing. Tests pass a time instead of sleeping.
 
@@ -20,6 +22,7 @@ from uuid import UUID
 
 from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import LIVE, State
+from dlq.store.asynchronous import AsyncStore
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["CANCELLABLE", "Store", "Version"]
@@ -41,6 +44,11 @@ class Store(ABC):
     """The Django database alias whose open transaction an enqueue joins; None where there is none."""
 
     # --- Clients ---
+
+    @property
+    def asynchronous(self) -> AsyncStore | None:
+        """What coroutines may ask without a thread; None in most stores, which they then ask in a thread."""
+        return None
 
     @abstractmethod
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
@@ -252,7 +260,7 @@ class Store(ABC):
         Up to ``limit`` jobs that wait, for their first attempt or another, and whose ``expires_at`` has come
         fail as Expired, which their history says. Then up to ``limit`` scheduled jobs that are due become ready,
         the longest due first. The reply also says which queues have ready jobs, which are paused, and what is
-        to be told to the workers of this runner.
+        to be told to the workers of this runner. Tallies that are older than ``TALLIES_KEPT`` are forgotten.
         """
 
     @abstractmethod

@@ -11,7 +11,9 @@ from django.db.models.functions import Coalesce
 
 from dlq.job import Counted, Outcome
 from dlq.states import FINISHED, State
+from dlq.store.tallies import figures_of
 from dlq_db.models import Attempt, Job, Live
+from dlq_db.tallying import Sums, add
 
 __all__ = ["Judged", "Settled", "judge"]
 
@@ -21,6 +23,7 @@ class Settled:
     """An outcome that held its token, and the live row that it has changed."""
 
     live: Live
+    task: str
     outcome: Outcome
     now: datetime
 
@@ -95,6 +98,15 @@ class Judged:
         return [done for done in self.settled if done.live.state not in FINISHED]
 
     @property
+    def sums(self) -> Sums[tuple[str, str]]:
+        """What is to be counted, by queue and task."""
+        sums: Sums[tuple[str, str]] = {}
+        for done in self.settled:
+            figures = figures_of(done.outcome, State(done.live.state))
+            add(sums, (done.live.queue, done.task), figures)
+        return sums
+
+    @property
     def attempts(self) -> list[Attempt]:
         """What the histories get."""
         return [attempt for done in self.settled if (attempt := done.attempt) is not None]
@@ -108,13 +120,16 @@ def judge(
     lives: Mapping[UUID, Live],
     now: datetime,
 ) -> Judged:
-    """Change those of the live rows, which are locked, whose token an outcome holds; nothing is written yet."""
+    """Change those of the live rows, which are locked, whose token an outcome holds; nothing is written yet.
+
+    The rows come with the ``task`` of their jobs.
+    """
     judged, others = Judged(), []
     for outcome in outcomes:
         live = lives.get(outcome.id)
         if live is not None and live.state == State.RUNNING and live.token == outcome.token:
             _change(live, by, outcome)
-            judged.settled.append(Settled(live, outcome, now))
+            judged.settled.append(Settled(live, live.task, outcome, now))  # type: ignore[attr-defined]
         else:
             others.append(outcome)
     last = {live.pk: (live.settled, live.settled_by) for live in lives.values()}

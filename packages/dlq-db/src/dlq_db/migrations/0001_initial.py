@@ -230,6 +230,70 @@ class Migration(migrations.Migration):
                 "db_table": "dlq_note",
             },
         ),
+        migrations.CreateModel(
+            name="Count",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("backend", models.CharField(max_length=255)),
+                ("queue", models.CharField(max_length=255)),
+                ("task", models.CharField(max_length=255)),
+                ("enqueued", models.BigIntegerField(db_default=0)),
+                ("duplicates", models.BigIntegerField(db_default=0)),
+                ("succeeded", models.BigIntegerField(db_default=0)),
+                ("failed", models.BigIntegerField(db_default=0)),
+                ("cancelled", models.BigIntegerField(db_default=0)),
+                ("retried", models.BigIntegerField(db_default=0)),
+                ("interrupted", models.BigIntegerField(db_default=0)),
+                (
+                    "seconds",
+                    models.FloatField(db_default=0.0, help_text="For how long attempts ran, added up."),
+                ),
+                ("minute", models.DateTimeField(help_text="When it began.")),
+            ],
+            options={
+                "db_table": "dlq_count",
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="Tally",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("backend", models.CharField(max_length=255)),
+                ("queue", models.CharField(max_length=255)),
+                ("task", models.CharField(max_length=255)),
+                ("enqueued", models.BigIntegerField(db_default=0)),
+                ("duplicates", models.BigIntegerField(db_default=0)),
+                ("succeeded", models.BigIntegerField(db_default=0)),
+                ("failed", models.BigIntegerField(db_default=0)),
+                ("cancelled", models.BigIntegerField(db_default=0)),
+                ("retried", models.BigIntegerField(db_default=0)),
+                ("interrupted", models.BigIntegerField(db_default=0)),
+                (
+                    "seconds",
+                    models.FloatField(db_default=0.0, help_text="For how long attempts ran, added up."),
+                ),
+                (
+                    "minute",
+                    models.DateTimeField(help_text="When it began; empty in a total.", null=True),
+                ),
+            ],
+            options={
+                "db_table": "dlq_tally",
+                "abstract": False,
+                "indexes": [models.Index(fields=["backend", "minute", "queue"], name="dlq_tally_minute")],
+            },
+        ),
         migrations.AddIndex(
             model_name="job",
             index=models.Index(
@@ -248,6 +312,15 @@ class Migration(migrations.Migration):
                 models.F("keep_until"),
                 condition=models.Q(("keep_until__isnull", False)),
                 name="dlq_job_kept",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                models.F("backend"),
+                models.F("id"),
+                condition=models.Q(("state", 6)),
+                name="dlq_job_failed",
             ),
         ),
         migrations.AddField(

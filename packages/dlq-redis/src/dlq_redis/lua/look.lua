@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Let jobs expire, promote those that are due, and say what concerns a runner. See Store.look.
 -- KEYS:  [1] the backend's tag
--- ARGV:  [1] now, or empty; [2] runner; [3] how many jobs at most, of each kind
+-- ARGV:  [1] now, or empty; [2] runner; [3] how many jobs at most, of each kind; [4] the microseconds for which
+--        tallies are kept by the minute
 -- Reply: how many were promoted; how many have expired; ready queues; paused queues; instructions: worker, order, number;
 --        cancellations: worker, id, token, reason
 --: include keys clock rows batch moves queues
@@ -24,6 +25,14 @@ for _, id in ipairs(due) do
   enter(id, row, RUNNABLE)
 end
 flush()
+
+if limit > 0 then
+  local last = string.format('(%.0f', math.ceil((NOW - ARGV[4]) / 60000000))
+  for _, minute in ipairs(redis.call('ZRANGEBYSCORE', MINUTES, '-inf', last)) do
+    redis.call('UNLINK', TALLY .. minute)
+  end
+  redis.call('ZREMRANGEBYSCORE', MINUTES, '-inf', last)
+end
 
 local crew, instructions = {}, {}
 for _, worker in ipairs(redis.call('SMEMBERS', CREW .. ARGV[2])) do

@@ -14,7 +14,9 @@ from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcom
 from dlq.states import WAITING, State
 from dlq.store.base import CANCELLABLE, Store, Version
 from dlq.store.memory.jobs import StoredJob, claim_of, oldest, record_of
+from dlq.store.memory.tallies import MemoryTallies
 from dlq.store.schedules import FireRecord, ScheduleRecord
+from dlq.store.tallies import figures_of
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["MemoryStore", "clock"]
@@ -40,6 +42,7 @@ class MemoryStore(Store):
         self.workers: dict[str, WorkerInfo] = {}
         self.schedules: dict[str, ScheduleRecord] = {}
         self.fires: dict[tuple[str, datetime], FireRecord] = {}
+        self.tallies = MemoryTallies()
         self._pauses: dict[str, datetime | None] = {}
         self._word = threading.Condition(self.lock)
         self._said: dict[str, int] = {}
@@ -57,6 +60,7 @@ class MemoryStore(Store):
             for new in jobs:
                 if new.id not in self.jobs:
                     self.jobs[new.id] = self._stored(new, now)
+                    self.tallies.add(new, now, {"enqueued": 1})
             self._say({new.queue for new in jobs if self.jobs[new.id].state is State.READY})
         return now
 
@@ -94,6 +98,7 @@ class MemoryStore(Store):
                 job = self.jobs.get(outcome.id)
                 if job is not None and job.state is State.RUNNING and job.token == outcome.token:
                     job.settle(worker.id, outcome, now, self._sequence)
+                    self.tallies.add(job.new, now, figures_of(outcome, job.state))
                 elif job is not None and job.settled == (outcome.token, worker.id):
                     already.append(outcome.id)
                 else:
@@ -158,6 +163,7 @@ class MemoryStore(Store):
             job.state, job.worker = State.READY, None
         else:
             job.finish(State.CANCELLED, now)
+            self.tallies.add(job.new, now, {"cancelled": 1})
 
     def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
         with self.lock:
@@ -253,14 +259,15 @@ class MemoryStore(Store):
         states: Collection[State] = CANCELLABLE,
         now: datetime | None = None,
     ) -> Cancelled:
-        cancelled = Cancelled()
+        cancelled, now = Cancelled(), now or clock()
         with self.lock:
             for job in self._found(ids, CANCELLABLE.intersection(states)):
                 if job.state is State.RUNNING:
                     cancelled.asked.append(job.new.id)
                 else:
                     cancelled.done.append(job.new.id)
-                    job.finish(State.CANCELLED, now or clock())
+                    job.finish(State.CANCELLED, now)
+                    self.tallies.add(job.new, now, {"cancelled": 1})
                 job.reason = reason
         return cancelled
 
@@ -292,6 +299,7 @@ class MemoryStore(Store):
         with self.lock:
             own = {id: seat for id, seat in self.workers.items() if seat.runner == runner}
             paused = self.paused_queues(now)
+            self.tallies.forget(now)
             return Sight(
                 expired=self._expire(limit, now),
                 promoted=self._promote(limit, now),
@@ -314,6 +322,7 @@ class MemoryStore(Store):
         expired = list(islice((job for job in over if job.state in WAITING), limit))
         for job in expired:
             job.expire(now)
+            self.tallies.add(job.new, now, {"failed": 1})
         return len(expired)
 
     def _promote(self, limit: int, now: datetime) -> int:

@@ -25,6 +25,8 @@ from dlq.job import Claim, Outcome
 from dlq.states import FINISHED, WAITING, State
 from dlq.store.base import CANCELLABLE, Store
 from dlq.store.inspector import Inspector
+from dlq.store.tallies import figures_of
+from dlq.testing.audit import Auditor
 from dlq.testing.contract.builders import FAILURE, OUTCOMES, new_job, promote, runner_info, worker_info
 from dlq.testing.contract.foretelling import ModelJob
 from dlq.testing.contract.watching import BIG, RUNNER_OF, Watched
@@ -81,6 +83,7 @@ class _Machine(Watched):
                 queue=queue,
                 task=task,
                 priority=priority,
+                max_attempts=BIG,  # Who retries is not asked how often.
                 run_after=self.world.soon() if waits else None,
                 expires_after=expires_after,
             )
@@ -176,6 +179,7 @@ class _Machine(Watched):
         elif job.state is State.RUNNING and job.token == outcome.token:
             assert (stale, already) == (False, False)
             job.settle(by, outcome, self.world.now, self.world.next)
+            self.world.count(job.new, figures_of(outcome, job.state))
         else:
             repeated = job.settled == (outcome.token, by)
             assert (stale, already) == (not repeated, repeated)
@@ -197,7 +201,7 @@ class _Machine(Watched):
         self.world.seats[worker] = fresh.incarnation
         for job in running:
             if (job.new.id, job.token) not in held:
-                job.give_back(self.world.now)
+                self.world.give_back(job)
 
     @precondition(lambda self: any(self.world.in_state(State.BLOCKED)))
     @rule(tasks=st.sets(st.sampled_from(TASKS)))
@@ -286,7 +290,7 @@ class _Machine(Watched):
         for job in chosen:
             job.reason = reason
             if job.state is not State.RUNNING:
-                job.end(State.CANCELLED, self.world.now)
+                self.world.end(job, State.CANCELLED)
 
     @precondition(lambda self: any(self.world.in_state(*REVIVABLE)))
     @rule(at=st.integers(0, 7))
@@ -308,7 +312,7 @@ class _Machine(Watched):
         assert sight.expired == min(limit, len(late))
         for job in late[:limit]:
             job.failures += 1
-            job.end(State.FAILED, self.world.now)
+            self.world.end(job, State.FAILED)
         due = self.world.due()[:limit]
         for job in due:
             job.promote(self.world.next())
@@ -345,6 +349,7 @@ class _Machine(Watched):
         outcomes = [OUTCOMES["succeeded"](held) for held in running]
         reply = self.store.exchange(last, outcomes, QUEUES, BIG, now=end)
         assert (reply.stale, reply.already, reply.claims) == ([], [], [])
+        assert Auditor(self.store, self.inspector).findings() == []
         for state in FINISHED:
             self.store.prune(state, 1.0, BIG, now=end + timedelta(days=1))
         for runner in self.inspector.runners(now=end):

@@ -33,7 +33,9 @@ from dlq.testing.contract.payloads import Payloads
 from dlq.testing.contract.reaching import Reaching
 from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
+from dlq.testing.contract.searching import Searching
 from dlq.testing.contract.settling import Settling
+from dlq.testing.contract.tallying import Tallying
 from dlq.workers import WorkerRef
 
 __all__ = ["StoreContract"]
@@ -60,6 +62,8 @@ class StoreContract(
     Keeping,
     Reaching,
     Inspecting,
+    Searching,
+    Tallying,
     Aliases,
     Concurrency,
     Intervening,
@@ -81,8 +85,8 @@ class StoreContract(
 
     A test that a store cannot pass yet is overridden with ``@pytest.mark.xfail(reason=...)`` over a call of
     the original; overriding or removing one in any other way fails ``test_the_contract_is_whole``. The
-    figures ``claimers``, ``rounds``, ``model_examples`` and ``model_steps`` may be set for the store, and
-    ``can_listen`` is False where ``Store.listen`` returns None.
+    figures ``claimers``, ``rounds``, ``countings``, ``model_examples`` and ``model_steps`` may be set for the store,
+    and ``can_listen`` is False where ``Store.listen`` returns None.
     """
 
     @pytest.fixture

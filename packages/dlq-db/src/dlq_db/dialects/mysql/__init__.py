@@ -28,12 +28,17 @@ from dlq_db.firing import advance
 from dlq_db.models import Runner, Worker
 from dlq_db.pruning import is_anything_over, prune
 from dlq_db.queues import waiting_queues
+from dlq_db.tallying import Folds
 
 __all__ = ["MySQL"]
 
 
 class MySQL:
     """See ``Dialect``. What gives way to another transaction is repeated by ``DatabaseStore``."""
+
+    def __init__(self) -> None:
+        """It remembers when it has folded."""
+        self._folds = Folds()
 
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """One that locks rows, and no gaps between them."""
@@ -46,7 +51,7 @@ class MySQL:
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
     ) -> datetime:
-        """Three statements for a batch, inside the caller's transaction when there is one."""
+        """Four statements for a batch, inside the caller's transaction when there is one."""
         with committed(connection):
             return enqueue(connection, backend, jobs, now)
 
@@ -88,7 +93,7 @@ class MySQL:
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
     ) -> Sight:
         """One statement, and more if there is something to write."""
-        return look(connection, backend, runner, limit, now)
+        return look(connection, backend, runner, limit, now, self._folds)
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None

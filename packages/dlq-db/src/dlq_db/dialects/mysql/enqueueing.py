@@ -14,6 +14,7 @@ from dlq.job import NewJob
 from dlq.states import State
 from dlq_db.dialects.mysql.circumstances import COLUMNS, Circumstances
 from dlq_db.dialects.mysql.writing import insert, key, packed, size, utc
+from dlq_db.tallying import Sums, add, count
 
 __all__ = ["enqueue"]
 
@@ -56,7 +57,7 @@ def _size(job: NewJob) -> int:
 def _store(
     connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
 ) -> datetime:
-    """Three statements. Somebody else may store the same id in between, and is waited for then."""
+    """Four statements. Somebody else may store the same id in between, and is waited for then."""
     for attempt in range(TRIES):
         server, known = _known(connection, jobs, now, for_certain=attempt > 0)
         new = [job for job in jobs if key(connection, job.id) not in known]
@@ -70,8 +71,16 @@ def _store(
                     raise
                 continue
             insert(connection, LIVES, [_live(connection, backend, job, server.now) for job in new])
+            _count(connection, backend, new, server.now)
         return server.now
     raise AssertionError("not reached")
+
+
+def _count(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime) -> None:
+    sums: Sums[tuple[str, str]] = {}
+    for job in jobs:
+        add(sums, (job.queue, job.task), {"enqueued": 1})
+    count(connection, backend, sums, now)
 
 
 def _known(

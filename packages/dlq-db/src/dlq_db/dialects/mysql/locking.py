@@ -14,7 +14,13 @@ from dlq_db.models import Live
 
 __all__ = ["lock_due", "lock_expired", "lock_lives"]
 
-BY_KEY = "SELECT * FROM dlq_live FORCE INDEX (PRIMARY) WHERE id IN ({}) ORDER BY id FOR UPDATE"
+BY_KEY = """
+    SELECT l.*, j.task
+    FROM dlq_live l FORCE INDEX (PRIMARY) STRAIGHT_JOIN dlq_job j FORCE INDEX (PRIMARY) ON j.id = l.id
+    WHERE l.id IN ({})
+    ORDER BY l.id
+    FOR UPDATE
+"""
 EXPIRED = """
     SELECT * FROM dlq_live FORCE INDEX (dlq_live_expiry)
     WHERE backend = %s AND expires_at <= %s AND state < 4
@@ -28,7 +34,7 @@ DUE = """
 
 
 def lock_lives(connection: BaseDatabaseWrapper, backend: str, ids: Sequence[UUID]) -> dict[UUID, Live]:
-    """The live rows of these jobs, in the order of their ids, as everywhere; waits for whoever has one."""
+    """The live rows of these jobs, each with its ``task``, by id, as everywhere; waits for whoever has one."""
     found: dict[UUID, Live] = {}
     for chunk in chunks(sorted(set(ids))):
         sql = BY_KEY.format(", ".join(["%s"] * len(chunk)))

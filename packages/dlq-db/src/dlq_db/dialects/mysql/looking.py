@@ -16,6 +16,7 @@ from dlq_db.dialects.mysql.locking import lock_due, lock_expired
 from dlq_db.dialects.mysql.transactions import committed
 from dlq_db.dialects.mysql.writing import put_behind, utc
 from dlq_db.endings import expire
+from dlq_db.tallying import Folds, fold, is_anything_to_fold
 
 __all__ = ["look"]
 
@@ -23,17 +24,24 @@ type Seen = dict[str, list[tuple[Any, ...]]]
 
 
 def look(
-    connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
+    connection: BaseDatabaseWrapper,
+    backend: str,
+    runner: str,
+    limit: int,
+    now: datetime | None,
+    folds: Folds,
 ) -> Sight:
     """See ``Store.look``."""
     seen = _see(connection, backend, runner, now)
+    at = datetime.fromisoformat(seen["clock"][0][3]).replace(tzinfo=UTC)
     expired = promoted = 0
     if limit and (seen["over"] or seen["due"]):
-        at = datetime.fromisoformat(seen["clock"][0][3]).replace(tzinfo=UTC)
         with committed(connection):
             expired = _expire(connection, backend, limit, at)
             promoted = _promote(connection, backend, limit, at)
         seen = _see(connection, backend, runner, now)
+    if limit and folds.are_due(at):
+        folds.note(_fold(connection, backend, at), at)
     paused = {name for name, *_ in seen["paused"]}
     return Sight(
         expired=expired,
@@ -50,6 +58,13 @@ def look(
     )
 
 
+def _fold(connection: BaseDatabaseWrapper, backend: str, now: datetime) -> int:
+    if not is_anything_to_fold(connection, backend, now):
+        return 0
+    with committed(connection):
+        return fold(connection, backend, now)
+
+
 def _see(connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None) -> Seen:
     seen: Seen = defaultdict(list)
     with connection.cursor() as cursor:
@@ -61,7 +76,7 @@ def _see(connection: BaseDatabaseWrapper, backend: str, runner: str, now: dateti
 
 def _expire(connection: BaseDatabaseWrapper, backend: str, limit: int, now: datetime) -> int:
     over = {live.pk: live.expires_at for live in lock_expired(connection, backend, now, limit)}
-    expire(connection.alias, over, now)
+    expire(connection, backend, over, now)
     return len(over)
 
 

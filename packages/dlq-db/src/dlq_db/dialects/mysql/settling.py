@@ -15,6 +15,7 @@ from dlq_db.dialects.mysql.locking import lock_lives
 from dlq_db.dialects.mysql.writing import key, packed, put_behind, remove, size, update, utc
 from dlq_db.dialects.settled import Settled, judge
 from dlq_db.models import Attempt
+from dlq_db.tallying import count
 
 __all__ = ["settle"]
 
@@ -41,6 +42,7 @@ def settle(
     _return(connection, judged.returned)
     for attempts in packed(judged.attempts, lambda attempt: size(attempt.traceback, attempt.exception)):
         Attempt.objects.using(connection.alias).bulk_create(attempts)
+    count(connection, backend, judged.sums, server.now)
     return judged.stale, judged.already
 
 

@@ -12,7 +12,10 @@ from django.db.models import Model
 __all__ = ["INDEXES", "check_version", "special", "tune", "untune"]
 
 INDEXES: Mapping[str, Mapping[str, str]] = {
-    "dlq_job": {"dlq_job_finished": "backend, state, keep_until, finished_at"},
+    "dlq_job": {
+        "dlq_job_finished": "backend, state, keep_until, finished_at",
+        "dlq_job_failed": "backend, state, id",
+    },
     "dlq_live": {
         "dlq_live_ready": "backend, state, queue, urgency, seq",
         "dlq_live_due": "backend, due_at",

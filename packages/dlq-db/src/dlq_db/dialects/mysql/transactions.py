@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from dlq_db.dialects.mysql.plans import by_key
+
 __all__ = ["committed"]
 
 LEVEL = "read committed"
@@ -22,7 +24,7 @@ def committed(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """
     connection.ensure_connection()
     is_ours = connection.get_autocommit()
-    with transaction.atomic(using=connection.alias, savepoint=False):
+    with transaction.atomic(using=connection.alias, savepoint=False), connection.execute_wrapper(by_key):
         if is_ours and connection.isolation_level != LEVEL:  # type: ignore[attr-defined]
             # It is for the next transaction, and forgotten with the next statement that is in none, as those are that
             # switch autocommit off.

@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
+from dlq.store.tallies import TALLIES_KEPT
 from dlq.workers import Sight, WorkerRef
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql import sessions
@@ -31,6 +32,7 @@ from dlq_db.dialects.postgresql.looking import Looking, Served
 from dlq_db.dialects.postgresql.marks import Place, Searches
 from dlq_db.dialects.postgresql.replies import claim_of, place_of, sight_of
 from dlq_db.dialects.postgresql.telling import tell
+from dlq_db.tallying import FOLDED_AT_ONCE, Folds
 
 __all__ = ["PostgreSQL", "Searches"]
 
@@ -48,6 +50,7 @@ class PostgreSQL:
         self._waiting = Looking(searches)
         self._looking = Looking(searches)
         self._served = Served(searches)
+        self._folds = Folds()
         self._pruned: dict[tuple[State, str | None], tuple[datetime | None, datetime | None]] = {}
 
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
@@ -122,7 +125,7 @@ class PostgreSQL:
     def look(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
     ) -> Sight:
-        """One statement."""
+        """One statement, and another one a minute."""
         glance = self._looking.begin()
         arguments = {"backend": backend, "runner": runner, "most": limit, "now": now}
         arguments |= glance.arguments | self._served.arguments(whole=glance.whole)
@@ -132,7 +135,15 @@ class PostgreSQL:
         self._looking.end(glance, map(Place, queues, priorities, seqs), walked, position)
         if limit:
             self._served.note(glance.began, moment, last_due, last_expired)
+            self._fold(connection, backend, moment)
         return sight_of(sight)
+
+    def _fold(self, connection: BaseDatabaseWrapper, backend: str, now: datetime) -> None:
+        if self._folds.are_due(now):
+            arguments = {"backend": backend, "now": now, "most": FOLDED_AT_ONCE}
+            arguments |= {"kept": TALLIES_KEPT.total_seconds()}
+            ((folded,),) = self._rows(connection, "fold", arguments)
+            self._folds.note(folded, now)
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None

@@ -72,5 +72,11 @@ live AS (
         CASE WHEN i.run_after > moment.now THEN 1 ELSE 3 END, nextval('dlq_seq'),
         CASE WHEN i.run_after > moment.now THEN i.run_after END, i.expires_at, 0, 0, 0, 0
     FROM (SELECT incoming.* FROM incoming JOIN stored USING (id) ORDER BY place) i, moment
+),
+tally AS (
+    INSERT INTO dlq_count (backend, minute, queue, task, enqueued)
+    SELECT %(backend)s, date_trunc('minute', moment.now), i.queue, i.task, count(*)
+    FROM incoming i JOIN stored USING (id) CROSS JOIN moment
+    GROUP BY moment.now, i.queue, i.task
 )
 SELECT now, ARRAY(SELECT key FROM moved), ARRAY(SELECT id FROM stored) FROM moment

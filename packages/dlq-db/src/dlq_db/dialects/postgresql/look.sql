@@ -44,6 +44,13 @@ expired AS (
         attempts = g.attempts, interruptions = g.interruptions
     FROM gone g, moment
     WHERE j.id = g.id
+    RETURNING j.queue, j.task
+),
+tally AS (
+    INSERT INTO dlq_count (backend, minute, queue, task, failed)
+    SELECT %(backend)s, date_trunc('minute', moment.now), queue, task, count(*)
+    FROM expired, moment
+    GROUP BY moment.now, queue, task
 ),
 attempt AS (
     INSERT INTO dlq_attempt (job_id, worker, started_at, finished_at, counted, exception, traceback)

@@ -28,12 +28,17 @@ from dlq_db.firing import advance
 from dlq_db.models import Runner, Worker
 from dlq_db.pruning import is_anything_over, prune
 from dlq_db.queues import waiting_queues
+from dlq_db.tallying import Folds
 
 __all__ = ["SQLite"]
 
 
 class SQLite:
     """See ``Dialect``. Its clock is that of the machine, which is also SQLite's own."""
+
+    def __init__(self) -> None:
+        """It remembers when it has folded."""
+        self._folds = Folds()
 
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """One that has the write lock."""
@@ -84,7 +89,7 @@ class SQLite:
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
     ) -> Sight:
         """Reads, and writes if there is something to write."""
-        return look(connection, backend, runner, limit, now or timezone.now())
+        return look(connection, backend, runner, limit, now or timezone.now(), self._folds)
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None

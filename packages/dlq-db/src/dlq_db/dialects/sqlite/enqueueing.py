@@ -13,6 +13,7 @@ from dlq.states import State
 from dlq_db.chunks import chunks
 from dlq_db.dialects.sqlite.writing import key, reserve, write_many
 from dlq_db.models import Job
+from dlq_db.tallying import Sums, add, count
 
 __all__ = ["enqueue"]
 
@@ -36,6 +37,7 @@ def enqueue(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob
     new = _unknown(connection, jobs)
     at = connection.ops.adapt_datetimefield_value
     job_rows, live_rows = [], []
+    sums: Sums[tuple[str, str]] = {}
     for place, job in zip(places, new, strict=False):
         id, run_after, expires_at = key(connection, job.id), at(job.run_after), at(_expiry(job, now))
         waits = job.run_after is not None and job.run_after > now
@@ -46,9 +48,11 @@ def enqueue(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob
             )
         )
         state, due_at = (State.SCHEDULED, run_after) if waits else (State.READY, None)
+        add(sums, (job.queue, job.task), {"enqueued": 1})
         live_rows.append((id, backend, job.queue, job.priority, int(state), place, due_at, expires_at))
     write_many(connection, JOB, job_rows)
     write_many(connection, LIVE, live_rows)
+    count(connection, backend, sums, now)
 
 
 def _unknown(connection: BaseDatabaseWrapper, jobs: Sequence[NewJob]) -> list[NewJob]:

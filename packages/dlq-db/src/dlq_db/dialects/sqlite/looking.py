@@ -13,21 +13,26 @@ from dlq_db.dialects.sqlite.writing import immediate, key, reserve, write_many
 from dlq_db.endings import expire
 from dlq_db.models import Live, Worker
 from dlq_db.queues import paused_queues, waiting_queues
+from dlq_db.tallying import Folds, fold, is_anything_to_fold
 
 __all__ = ["look"]
 
 PROMOTE = "UPDATE dlq_live SET state = %s, due_at = NULL, seq = %s WHERE id = %s"
 
 
-def look(connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime) -> Sight:
+def look(
+    connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime, folds: Folds
+) -> Sight:
     """See ``Store.look``."""
     over = _live(connection, backend).filter(expires_at__lte=now, state__lt=State.RUNNING)
     due = _live(connection, backend).filter(state=State.SCHEDULED, due_at__lte=now)
     expired = promoted = 0
     if limit and (over.exists() or due.exists()):
         with immediate(connection):
-            expired = _expire(connection, over, limit, now)
+            expired = _expire(connection, backend, over, limit, now)
             promoted = _promote(connection, due, limit)
+    if limit and folds.are_due(now):
+        folds.note(_fold(connection, backend, now), now)
     paused = paused_queues(connection, backend, now)
     seats = Worker.objects.using(connection.alias).filter(backend=backend, runner__name=runner)
     return Sight(
@@ -40,13 +45,22 @@ def look(connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int,
     )
 
 
+def _fold(connection: BaseDatabaseWrapper, backend: str, now: datetime) -> int:
+    if not is_anything_to_fold(connection, backend, now):
+        return 0
+    with immediate(connection):
+        return fold(connection, backend, now)
+
+
 def _live(connection: BaseDatabaseWrapper, backend: str) -> QuerySet[Live]:
     return Live.objects.using(connection.alias).filter(backend=backend)
 
 
-def _expire(connection: BaseDatabaseWrapper, over: QuerySet[Live], limit: int, now: datetime) -> int:
+def _expire(
+    connection: BaseDatabaseWrapper, backend: str, over: QuerySet[Live], limit: int, now: datetime
+) -> int:
     expired = dict(over.order_by("expires_at").values_list("pk", "expires_at")[:limit])
-    expire(connection.alias, expired, now)
+    expire(connection, backend, expired, now)
     return len(expired)
 
 

@@ -7,11 +7,13 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F
 
 from dlq.job import Outcome
 from dlq_db.dialects.settled import Settled, judge
 from dlq_db.dialects.sqlite.writing import key, reserve, write_many
 from dlq_db.models import Attempt, Live
+from dlq_db.tallying import count
 
 __all__ = ["settle"]
 
@@ -35,11 +37,13 @@ def settle(
     """Write the outcomes that hold their token; returns the ids of the others: stale, and settled already."""
     using = connection.alias
     rows = Live.objects.using(using).filter(pk__in=[o.id for o in outcomes], backend=backend)
+    rows = rows.annotate(task=F("job__task"))
     lives = {live.pk: live for live in rows} if outcomes else {}
     judged = judge(using, backend, by, outcomes, lives, now)
     _finish(connection, judged.ended)
     _return(connection, judged.returned)
     Attempt.objects.using(using).bulk_create(judged.attempts)
+    count(connection, backend, judged.sums, now)
     return judged.stale, judged.already
 
 

@@ -1,7 +1,7 @@
 -- Writes are collected and done at the end, few commands for many jobs; reading comes before writing, so that an
 -- error leaves nothing half done. Removals go first: in one script a job may leave a key and enter it again.
 local MOST = 1000  -- values in one command: Lua's stack has an end
-local added, dropped, rows_to_write, changes, queued, parked, holders = {}, {}, {}, {}, {}, {}, {}
+local added, dropped, rows_to_write, changes, queued, parked, holders, tallied = {}, {}, {}, {}, {}, {}, {}, {}
 
 local function list_in(lists, key)
   local list = lists[key]
@@ -26,6 +26,31 @@ end
 local function count(queue, state, by)
   local counts = list_in(changes, state)
   counts[queue] = (counts[queue] or 0) + by
+end
+
+-- What has happened to a job is counted for ever and by the minute. A figure is one letter: see dlq_redis/tallies.py.
+local function tally(row, figure, by)
+  local figures = list_in(list_in(tallied, row.queue), row.task)
+  figures[figure] = (figures[figure] or 0) + by
+end
+
+local function write_tallies()
+  if not next(tallied) then
+    return
+  end
+  local minute, is_new = string.format('%.0f', math.floor(NOW / 60000000)), false
+  for queue, tasks in pairs(tallied) do
+    for task, figures in pairs(tasks) do
+      for figure, by in pairs(figures) do
+        local name = struct.pack('>c1Hc0Hc0', figure, #queue, queue, #task, task)
+        redis.call('HINCRBY', TOTALS, name, string.format('%.0f', by))
+        is_new = redis.call('HINCRBY', TALLY .. minute, name, string.format('%.0f', by)) == by or is_new
+      end
+    end
+  end
+  if is_new then
+    redis.call('ZADD', MINUTES, minute, minute)
+  end
 end
 
 local function in_parts(command, key, list)
@@ -91,6 +116,7 @@ local function flush()
       end
     end
   end
+  write_tallies()
   tell(woken)
-  added, dropped, rows_to_write, changes, queued, parked, holders = {}, {}, {}, {}, {}, {}, {}
+  added, dropped, rows_to_write, changes, queued, parked, holders, tallied = {}, {}, {}, {}, {}, {}, {}, {}
 end

@@ -35,6 +35,7 @@ local function store(first, ids, seen)
     }
     data[#data + 1] = id
     data[#data + 1] = ARGV[at + 1]
+    tally(row, 'e', 1)
     if run_after > NOW then
       row.at = run_after
       enter(id, row, SCHEDULED)

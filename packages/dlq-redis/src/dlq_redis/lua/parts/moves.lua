@@ -1,3 +1,5 @@
+local ENDINGS = { [SUCCEEDED] = 's', [FAILED] = 'f', [CANCELLED] = 'c' }
+
 -- How a job leaves one state and enters another. ``at`` is the moment that belongs to the state: when a scheduled job
 -- is due, when a running one was claimed, when a finished one ended. Of a job that is parked it is the version of its
 -- task that it waits for.
@@ -73,6 +75,7 @@ local function finish(id, row, state)
   end
   row.at = NOW
   enter(id, row, state)
+  tally(row, ENDINGS[state], 1)
 end
 
 local function give_reason(id, row, reason)

@@ -33,6 +33,20 @@ local function wait_again(row, said, state)
   end
 end
 
+local function tally_outcome(row, said)
+  if ENDINGS[row.state] then
+    tally(row, ENDINGS[row.state], 1)
+  elseif said.counted == ATTEMPT then
+    tally(row, 'r', 1)
+  end
+  if said.counted == INTERRUPTION then
+    tally(row, 'i', 1)
+  end
+  if said.seconds > 0 then
+    tally(row, 't', said.seconds)
+  end
+end
+
 local function settle(id, row, said, by)
   leave(id, row)
   row.settled, row.by = said.token, by
@@ -55,4 +69,5 @@ local function settle(id, row, said, by)
     wait_again(row, said, state)
   end
   enter(id, row, state)
+  tally_outcome(row, said)
 end
