@@ -160,9 +160,9 @@ class TestSQLite:
 
 TO_AND_FRO: dict[str, tuple[int, Callable[[Store, WorkerRef], object]]] = {
     # With BEGIN and COMMIT where it writes several times.
-    "enqueue": (5, lambda store, worker: add_many(store, 10)),
+    "enqueue": (6, lambda store, worker: add_many(store, 10)),
     "exchange that claims": (5, lambda store, worker: claim(store, worker, 10)),
-    "exchange that settles and claims": (8, lambda store, worker: _exchange(store, worker)),
+    "exchange that settles and claims": (9, lambda store, worker: _exchange(store, worker)),
     "look with nothing to do": (1, lambda store, worker: store.look("runner-1", 10, now=NOON)),
     "beat": (2, lambda store, worker: store.beat("runner-1")),
     "pause": (1, lambda store, worker: store.pause("default", after(60))),
@@ -193,6 +193,7 @@ class TestMariaDB:
         worker = register(store)
         add_many(store, 50)
         claim(store, worker, 10)
+        store.look("runner-1", 10, now=NOON)  # The first one of a minute asks what is to be folded.
         sent: list[object] = []
         ask = pymysql.connections.Connection._execute_command
 

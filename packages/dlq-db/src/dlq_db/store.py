@@ -345,9 +345,8 @@ class DatabaseStore(Store):
     def _locked(self, worker: str) -> Iterator[Live]:
         """The jobs that a worker runs, none of which can change before the transaction ends."""
         # Found first, and locked by key: who locks what he finds may wait for what he passes.
-        for chunk in chunks(
-            self._running().filter(worker=worker).order_by("pk").values_list("pk", flat=True)
-        ):
+        found = sorted(self._running().filter(worker=worker).values_list("pk", flat=True))
+        for chunk in chunks(found):
             yield from self._running().filter(worker=worker, pk__in=chunk).order_by("pk").select_for_update()
 
     def _running(self) -> QuerySet[Live]:
