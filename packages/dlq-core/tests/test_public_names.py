@@ -16,6 +16,7 @@ PUBLIC_NAMES = [
     "Discard",
     "DlqError",
     "EnqueueError",
+    "EnqueueUnanswered",
     "Expired",
     "Exponential",
     "Failure",
