@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from dlq.backend import QueueBackend
+from dlq_redis.durability import Durability
 from dlq_redis.inspector import RedisInspector
 from dlq_redis.options import RedisOptions, ReliableRedisOptions
 from dlq_redis.schedules import RedisSchedules
@@ -17,6 +18,7 @@ class ReliableRedisBackend(QueueBackend):
     """Jobs on a Redis or Valkey server, each run at least once: what a lost worker had begun runs again."""
 
     options_class: ClassVar[type[RedisOptions]] = ReliableRedisOptions
+    durabilities = tuple(Durability)
 
     def make_store(self) -> RedisStore:
         """The store on the server that ``OPTIONS`` describe."""
@@ -35,7 +37,14 @@ class ReliableRedisBackend(QueueBackend):
 
     def make_inspector(self) -> RedisInspector:
         """Reads the same keys."""
-        return RedisInspector(self.make_store())
+        store = self.make_store()
+        if self.config.outbox is None:
+            return RedisInspector(store)
+        from dlq_redis.outbox import OutboxStore
+        from dlq_redis.relaying import OutboxInspector
+
+        assert isinstance(store, OutboxStore)
+        return OutboxInspector(store)
 
     def make_schedules(self) -> RedisSchedules:
         """Fires into the same keys."""
