@@ -237,8 +237,9 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 def _line(peer: Peer) -> str:
     if peer.failed:
         return f"{peer.name}: {peer.failed}"
-    rates = ", ".join(f"{step} {rates[-1]:,.0f}/s" for step, rates in peer.rates.items() if rates)
-    return f"{peer.name} on {peer.server}: {rates}"
+    said = [f"{step} {peer.rates[step][-1]:,.0f}/s" for step in STEPS]
+    said += [f"worker {each:,.0f} µs a job" for each in peer.rates[PROCESSOR][-1:]]
+    return f"{peer.name} on {peer.server}: {', '.join(said)}"
 
 
 def _table(peers: list[Peer], raw: Mapping[str, Peer], how: str) -> str:
