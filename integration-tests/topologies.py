@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -20,9 +22,10 @@ from redis.exceptions import RedisError
 from dlq.errors import StoreUnavailable
 from dlq.job import Claim
 from dlq.store import Store
+from dlq.testing.contract.builders import new_job
 from dlq.workers import WorkerRef
 
-__all__ = ["Node", "Nodes", "Sentinels", "reconciled", "until"]
+__all__ = ["Node", "Nodes", "Sentinels", "asked_by_coroutines", "reconciled", "until"]
 
 SLOTS = 16_384
 PATIENCE = 60.0
@@ -52,6 +55,19 @@ def reconciled(store: Store, worker: WorkerRef, held: Collection[Claim]) -> Work
 
     until(is_back, "the store does not come back")
     return found[0]
+
+
+def asked_by_coroutines(store: Store) -> None:
+    """A job is enqueued and read on connections of an event loop."""
+    asked, job = store.asynchronous, new_job()
+    assert asked is not None
+
+    async def main() -> None:
+        await asyncio.gather(*(asked.enqueue([job]) for _ in range(3)))
+        assert [record.id for record in await asked.get([job.id])] == [job.id]
+
+    asyncio.run(main())
+    gc.collect()  # Whatever is left open is warned of here.
 
 
 @dataclass

@@ -31,7 +31,7 @@ DlqError
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.core.exceptions import ImproperlyConfigured
@@ -85,19 +85,27 @@ class EnqueueError(DlqError):
 
 
 class EnqueueUnanswered(EnqueueError):
-    """The store could not be reached, or did not answer: it has all of the jobs, or none, and nobody knows which.
+    """The store could not be reached, did not answer, or did not say in time that the jobs are safe.
 
-    Whoever enqueues them again may have them twice. ``ids`` are those to look for.
+    It has all of them or none. ``ids`` are those to look for; to enqueue them again, there is ``enqueue_again``.
     """
 
-    def __init__(self, ids: Sequence[str], cause: StoreError) -> None:
-        """``ids`` are what ``get_result`` takes; there is at least one."""
-        jobs = "the job was" if len(ids) == 1 else f"the {len(ids):,} jobs were"
+    def __init__(self, ids: Sequence[str], cause: StoreError, again: Callable[[], None]) -> None:
+        """``ids`` are what ``get_result`` takes; there is at least one. ``again`` enqueues the same jobs."""
+        jobs = f"the job {ids[0]} was" if len(ids) == 1 else f"the {len(ids):,} jobs were"
         super().__init__(
-            f"It is not known whether {jobs} enqueued: {str(cause).rstrip('.')}. "
-            f"Before you enqueue again, look with get_result({ids[0]!r}), or it may run twice."
+            f"It is not confirmed that {jobs} enqueued: {str(cause).rstrip('.')}. enqueue_again() of this error tries "
+            f"again under the same id, so that nothing runs twice; any other call is another job."
         )
         self.ids = ids
+        self._again = again
+
+    def enqueue_again(self) -> None:
+        """Enqueue the same jobs under the same ids: what the store has already stays as it is.
+
+        Raises EnqueueUnanswered when it is still not confirmed, EnqueueError when the store refuses.
+        """
+        self._again()
 
 
 class PayloadError(EnqueueError, TypeError):

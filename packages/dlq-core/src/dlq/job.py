@@ -60,6 +60,8 @@ class NewJob:
     """Seconds from now after which the job, unless it runs then, fails as ``Expired``."""
     metadata: str | None = None
     """A JSON object, for people and for the task."""
+    durability: str | None = None
+    """What its enqueue waits for, in a word of the store; None for what the store does by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,10 @@ class OutboxStore(RedisStore):
 
     # --- Clients ---
 
+    @property
+    def asynchronous(self) -> None:
+        """Nothing: coroutines cannot ask the database."""
+
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         at = now or datetime.now(UTC)
         with translated(self.server.name):
