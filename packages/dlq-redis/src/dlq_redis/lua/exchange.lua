@@ -56,11 +56,11 @@ local function claim_from(queue)
     local waiting, data = redis.call('HMGET', ROWS, unpack(found)), redis.call('HMGET', DATA, unpack(found))
     redis.call('ZREMRANGEBYRANK', READY .. queue, 0, #found - 1)
     for at, id in ipairs(found) do
-      local row = waiting[at] and data[at] and read(waiting[at])  -- Nothing is left of what somebody has deleted.
-      if row and string.byte(data[at]) > newest then
+      local row, own = waiting[at] and read(waiting[at]), data[at] or NOTHING  -- Without a row somebody has deleted it.
+      if row and string.byte(own) > newest then
         park(id, row)
       elseif row then
-        claim(id, row, data[at])
+        claim(id, row, own)
         limit = limit - 1
       end
     end

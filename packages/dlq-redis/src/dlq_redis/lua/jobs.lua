@@ -72,8 +72,9 @@ local function fits(id)
   if not (queues or tasks or workers) then
     return true
   end
-  local row = read(redis.call('HGET', ROWS, id))
-  return (not queues or queues[row.queue]) and (not tasks or tasks[row.task])
+  local raw = redis.call('HGET', ROWS, id)
+  local row = raw and read(raw)
+  return row and (not queues or queues[row.queue]) and (not tasks or tasks[row.task])
     and (not workers or workers[row.worker])
 end
 
