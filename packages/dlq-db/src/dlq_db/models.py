@@ -91,7 +91,10 @@ class Job(ReadOnly):
     interruptions = models.SmallIntegerField(default=0)
 
     class Meta:
-        """Beside the key a finished job stands in one index, for pruning, and one that lives in none."""
+        """Beside the key a finished job stands in one index, for pruning, and one that lives in none.
+
+        One that has failed stands in another, in which those who look for failures find them.
+        """
 
         db_table = "dlq_job"
         indexes = [
@@ -105,6 +108,7 @@ class Job(ReadOnly):
             models.Index(
                 "backend", "state", "keep_until", name="dlq_job_kept", condition=Q(keep_until__isnull=False)
             ),
+            models.Index("backend", "id", name="dlq_job_failed", condition=Q(state=State.FAILED.value)),
         ]
 
 
