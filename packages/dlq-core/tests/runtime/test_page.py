@@ -32,7 +32,9 @@ def test_a_job_is_listed_from_its_start_to_its_end(plain_claim: Callable[..., Cl
     assert page.started() == []
 
 
-def test_a_job_that_has_ended_is_known_until_the_store_knows_it_too(plain_claim: Callable[..., Claim]) -> None:
+def test_a_job_that_has_ended_is_known_until_the_store_knows_it_too(
+    plain_claim: Callable[..., Claim],
+) -> None:
     page, claims = Page(2), [plain_claim(token=token) for token in (1, 2)]
     for slot in [page.start(claim) for claim in claims]:
         page.finish(slot)

@@ -27,7 +27,7 @@ _EXPENDABLE, _CANCELLED = 1, 2  # where these fields of a slot are
 _KILL_AT = struct.Struct("<d")  # the last field of a slot
 NEVER = float("inf")
 ENDED_KEPT = 16
-"""How many jobs that have ended are kept at least. Under at-most-once a worker has no more than it has slots, or some."""
+"""How many jobs that have ended are kept at least. Under at-most-once a worker has hardly more than slots."""
 
 
 class Gate(IntEnum):
@@ -65,7 +65,7 @@ _GATES = tuple(Gate)
 
 
 class Page:
-    """One entry for each slot of a worker, and some for jobs that have ended. Claims that are not listed have not started.
+    """An entry for each slot of a worker, and some for jobs that have ended. Claims not listed have not started.
 
     Made before the fork, written on one side of it and read on the other.
     """
