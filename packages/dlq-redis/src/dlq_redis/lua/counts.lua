@@ -20,11 +20,11 @@ for at = 1, #states[RUNNABLE], 2 do
   local id = first_after(queue, -1)
   while id do
     local raw, data = redis.call('HGET', ROWS, id), redis.call('HGET', DATA, id) or NOTHING
-    if raw then
+    local place = tonumber(redis.call('ZSCORE', READY .. queue, id))
+    if is_known(raw) then
       local n = #firsts
       firsts[n + 1], firsts[n + 2], firsts[n + 3] = queue, raw, string.sub(data, 1, 64)
     end
-    local place = tonumber(redis.call('ZSCORE', READY .. queue, id))
     id = first_after(queue, place - place % BAND + BAND - 1)
   end
 end

@@ -12,9 +12,8 @@ local id, following = nil, next_id()
 while following and looked_at < budget do
   id, following = following, next_id()
   looked_at = looked_at + 1
-  local raw = redis.call('HGET', ROWS, id)
-  if raw then
-    local row = read(raw)
+  local row = read(redis.call('HGET', ROWS, id))
+  if row then
     local exception = last_exception(id, row)
     local key = #row.task .. ':' .. row.task .. exception
     if not groups[key] then

@@ -14,7 +14,7 @@ local function first_of(key)
   local ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, limit)
   local rows, known = load(ids)
   for _, id in ipairs(ids) do
-    if not rows[id] then
+    if not rows[id] and redis.call('HEXISTS', ROWS, id) == 0 then
       drop(key, id)
     end
   end

@@ -11,13 +11,10 @@
 local state, age, limit, task, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local doomed = {}
 
-local function forget(key, id, row)
+local function forget(id, row)
+  leave(id, row)
   drop(IDS, id)
   doomed[#doomed + 1] = id
-  if not row then  -- Somebody has deleted the rest of it.
-    return drop(key, id)
-  end
-  leave(id, row)
   if has(row, HAS_HISTORY) then redis.call('DEL', HISTORY .. id) end
   if has(row, HAS_LOG) then redis.call('DEL', LOG .. id) end
   if has(row, HAS_NOTE) then redis.call('DEL', NOTE .. id) end
@@ -36,8 +33,8 @@ local function prune_from(key, last, from)
     for _, id in ipairs(ids) do
       if #doomed < limit then
         at, budget = at + 1, budget - 1
-        if task == '' or (rows[id] and rows[id].task == task) then
-          forget(key, id, rows[id])
+        if rows[id] and (task == '' or rows[id].task == task) then
+          forget(id, rows[id])
         end
       end
     end
@@ -57,8 +54,8 @@ local function prune_surplus(most)
   local oldest = surplus > 0 and redis.call('ZRANGE', ENDED .. state, 0, math.min(surplus, budget) - 1) or {}
   local rows = load(oldest)
   for _, id in ipairs(oldest) do
-    if not gone[id] and #doomed < limit then
-      forget(ENDED .. state, id, rows[id])
+    if rows[id] and not gone[id] and #doomed < limit then
+      forget(id, rows[id])
     end
   end
 end

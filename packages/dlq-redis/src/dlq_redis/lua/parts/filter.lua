@@ -109,7 +109,6 @@ local function fits(id)
   if not (filter.rows or filter.data) then
     return true
   end
-  local raw = redis.call('HGET', ROWS, id)
-  local row = raw and read(raw)
+  local row = read(redis.call('HGET', ROWS, id))
   return row and row_fits(id, row) and (not filter.data or data_fits(id, row))
 end
