@@ -35,6 +35,8 @@ SETTINGS: dict[str, Any] = {
     "ALLOWED_HOSTS": ["127.0.0.1"],
 }
 PASSWORD = "a password for tests"
+# A page shows at its next refresh what has happened.
+expect.set_options(timeout=30_000)
 REPORT = Path(os.environ.get("DLQ_TEST_AXE_REPORT", ".cache/axe"))
 
 
@@ -159,7 +161,8 @@ def test_an_operator_finds_failures_retries_them_and_stops_what_runs(dashboard: 
 
 def test_a_page_follows_the_store_and_leaves_the_reader_alone(dashboard: Dashboard) -> None:
     site, page = dashboard.site, dashboard.page
-    first = [site.enqueue(tasks.noop, number) for number in range(60)]
+    for number in range(60):
+        site.enqueue(tasks.noop, number)
     dashboard.go("jobs/")
     boxes = page.locator("tbody input[name=id]")
     boxes.nth(3).check()
@@ -184,18 +187,6 @@ def test_a_page_follows_the_store_and_leaves_the_reader_alone(dashboard: Dashboa
     assert [url for url in asked if "Dlq-Fragment" in url] == []
     page.click("[data-dlq-toggle]")
     expect(page.locator("[data-dlq-toggle]")).to_have_attribute("aria-pressed", "true")
-
-    # The keyboard goes through the rows, chooses, and opens.
-    page.keyboard.press("Escape")
-    page.evaluate("document.activeElement.blur()")
-    page.keyboard.press("j")
-    page.keyboard.press("j")
-    page.keyboard.press("k")
-    page.keyboard.press("x")
-    assert page.locator("#dlq-live tbody tr").first.locator("input[name=id]").is_checked()
-    page.keyboard.press("Enter")
-    expect(page.locator("#dlq-id")).to_be_visible()
-    assert len(first) == 60
 
 
 def test_every_page_is_fit_for_all_readers_and_screens(dashboard: Dashboard, vendor: str) -> None:
