@@ -100,7 +100,7 @@ def run_all(names: Sequence[str], arguments: list[str]) -> int:
     # One after the other, before they run beside each other: what is missing is made and fetched once.
     for name in names:
         prepare(name)
-    servers.fetch(servers.RECIPES)
+    servers.fetch([*servers.RECIPES, *servers.ON_DEMAND])
     servers.have_browser()
     statuses, count = dict[str, int](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="dlq-reports-") as folder:

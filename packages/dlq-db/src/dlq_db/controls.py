@@ -70,7 +70,7 @@ def _states(rows: Iterable[tuple[UUID, int]]) -> dict[UUID, State]:
 
 
 def retry(
-    connection: BaseDatabaseWrapper, backend: str, ids: Sequence[UUID], places: Sequence[int]
+    connection: BaseDatabaseWrapper, backend: str, ids: Sequence[UUID], places: Sequence[int | None]
 ) -> list[UUID]:
     """See ``Store.retry``; ``places`` has a ``seq`` for each id. To be called in a transaction."""
     using = connection.alias
@@ -98,7 +98,7 @@ AS_NEW = dict.fromkeys(
 ) | {"attempts": 0, "interruptions": 0}
 
 
-def _live(backend: str, job: Job, place: int) -> Live:
+def _live(backend: str, job: Job, place: int | None) -> Live:
     token = job.token or 0
     return Live(
         job_id=job.pk,
@@ -106,7 +106,7 @@ def _live(backend: str, job: Job, place: int) -> Live:
         queue=job.queue,
         priority=job.priority,
         state=State.READY,
-        seq=place,
+        seq=place,  # type: ignore[misc]  # MySQL's column counts by itself.
         token=token,
         settled=token if job.settled is None else job.settled,
         settled_by=job.settled_by or job.worker,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
@@ -22,7 +22,9 @@ from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_db import controls
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
-from dlq_db.dialects import Dialect, Ear, statement
+from dlq_db.conflicts import overwriting
+from dlq_db.contention import repeated
+from dlq_db.dialects import Dialect, Ear
 from dlq_db.endings import end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
@@ -65,12 +67,17 @@ class DatabaseStore(Store):
             from dlq_db.dialects.postgresql import PostgreSQL, Searches
 
             return PostgreSQL(Searches(), pooled=self._pooled)
+        if self.connection.vendor == "mysql":
+            from dlq_db.dialects.mysql import MySQL
+
+            return MySQL()
         from dlq_db.dialects.sqlite import SQLite
 
         return SQLite()
 
     # --- Clients ---
 
+    @repeated
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         with translated(self.connection):
             at = self.dialect.enqueue(self.connection, self.alias, jobs, now)
@@ -86,6 +93,7 @@ class DatabaseStore(Store):
 
     # --- Workers ---
 
+    @repeated
     def exchange(
         self,
         worker: WorkerRef,
@@ -117,6 +125,7 @@ class DatabaseStore(Store):
         if self._listen_notify:
             self.dialect.tell(self.connection, self.alias, queues)
 
+    @repeated
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:
@@ -125,8 +134,7 @@ class DatabaseStore(Store):
             # Waits for an exchange that is still under way, and stops one that comes later: see exchange.sql.
             if not seat.update(incarnation=F("incarnation") + 1):
                 raise RunnerUnknown(f"Worker {worker.id!r} is not registered; register it first.")
-            running = self._running().filter(worker=worker.id).order_by("pk").select_for_update()
-            lost = [live for live in running if (live.pk, live.token) not in held]
+            lost = [live for live in self._locked(worker.id) if (live.pk, live.token) not in held]
             cancelled = [live.pk for live in lost if live.cancel is not None]
             if cancelled:
                 end(self.connection, self.alias, cancelled, State.CANCELLED, now or self._clock())
@@ -134,12 +142,14 @@ class DatabaseStore(Store):
                 self._live().filter(pk__in=chunk).update(state=State.READY)
             return WorkerRef(worker.id, seat.get().incarnation)
 
+    @repeated
     def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
         with translated(self.connection):
             return self.dialect.annotate(self.connection, self.alias, notes)
 
+    @repeated
     def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
-        with translated(self.connection):
+        with translated(self.connection), self.transaction():
             count = sum(self._unpark(task, version) for task, version in tasks)
             if count:
                 self.tell()
@@ -147,8 +157,9 @@ class DatabaseStore(Store):
 
     def _unpark(self, task: str, version: int) -> int:
         parked = self._live().filter(state=State.BLOCKED, version=version, job__task=task)
-        unparked = self._live().filter(pk__in=parked.values("pk"), state=State.BLOCKED)
-        return unparked.update(state=State.READY, version=None)
+        found = chunks(list(parked.values_list("pk", flat=True)))
+        unparked = [self._live().filter(pk__in=chunk, state=State.BLOCKED) for chunk in found]
+        return sum(live.update(state=State.READY, version=None) for live in unparked)
 
     def parked(self) -> list[Version]:
         with translated(self.connection):
@@ -158,6 +169,7 @@ class DatabaseStore(Store):
 
     # --- Liveness ---
 
+    @repeated
     def register_runner(self, runner: RunnerInfo, *, now: datetime | None = None) -> None:
         with translated(self.connection):
             Runner.objects.using(self.database).update_or_create(
@@ -172,6 +184,7 @@ class DatabaseStore(Store):
                 },
             )
 
+    @repeated
     def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
         with translated(self.connection), self.transaction():
             runners = Runner.objects.using(self.database).filter(backend=self.alias, name=worker.runner)
@@ -196,14 +209,17 @@ class DatabaseStore(Store):
             )
             return WorkerRef(worker.id, worker.incarnation)
 
+    @repeated
     def unregister_worker(self, worker: str) -> None:
         with translated(self.connection):
             Worker.objects.using(self.database).filter(backend=self.alias, name=worker).delete()
 
+    @repeated
     def beat(self, runner: str, *, now: datetime | None = None) -> dict[str, int]:
         with translated(self.connection):
             return self.dialect.beat(self.connection, self.alias, runner, now)
 
+    @repeated
     def retire(self, runner: str, beat: int | None = None) -> bool:
         with translated(self.connection):
             return self.dialect.retire(self.connection, self.alias, runner, beat)
@@ -219,15 +235,15 @@ class DatabaseStore(Store):
 
     # --- Controls ---
 
+    @repeated
     def pause(self, queue: str, until: datetime | None = None, *, now: datetime | None = None) -> None:
         with translated(self.connection):
             Pause.objects.using(self.database).bulk_create(
                 [Pause(backend=self.alias, queue=queue, until=until)],
-                update_conflicts=True,
-                unique_fields=["backend", "queue"],
-                update_fields=["until"],
+                **overwriting(self.connection, ["until"], unique=["backend", "queue"]),
             )
 
+    @repeated
     def resume(self, queue: str) -> bool:
         with translated(self.connection):
             pauses = Pause.objects.using(self.database).filter(backend=self.alias, queue=queue)
@@ -235,6 +251,7 @@ class DatabaseStore(Store):
                 self.tell([queue])
             return was_paused
 
+    @repeated
     def cancel(
         self,
         ids: Collection[UUID],
@@ -247,6 +264,7 @@ class DatabaseStore(Store):
         with translated(self.connection), self.transaction():
             return controls.cancel(self.connection, self.alias, unique, reason, chosen, now or self._clock())
 
+    @repeated
     def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
         unique = list(dict.fromkeys(ids))
         with translated(self.connection), self.transaction():
@@ -255,14 +273,16 @@ class DatabaseStore(Store):
                 self.tell()
             return revived
 
+    @repeated
     def instruct(self, worker: str, order: Order) -> int | None:
-        with translated(self.connection), self.connection.cursor() as cursor:
-            cursor.execute(
-                statement("instruct.sql"), [None if order is Order.PING else order, self.alias, worker]
-            )
-            row: tuple[int] | None = cursor.fetchone()
-            return None if row is None else row[0]
+        told = {} if order is Order.PING else {"order": order}
+        with translated(self.connection), self.transaction():
+            seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker)
+            if not seat.update(instructed=F("instructed") + 1, **told):
+                return None
+            return seat.get().instructed
 
+    @repeated
     def heed(self, worker: str, number: int) -> None:
         with translated(self.connection):
             seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker)
@@ -270,6 +290,7 @@ class DatabaseStore(Store):
 
     # --- Upkeep ---
 
+    @repeated
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         with translated(self.connection):
             sight = self.dialect.look(self.connection, self.alias, runner, limit, now)
@@ -277,6 +298,7 @@ class DatabaseStore(Store):
                 self.tell(sight.ready)
             return sight
 
+    @repeated
     def prune(
         self,
         state: State,
@@ -319,6 +341,13 @@ class DatabaseStore(Store):
 
     def _live(self) -> QuerySet[Live]:
         return Live.objects.using(self.database).filter(backend=self.alias)
+
+    def _locked(self, worker: str) -> Iterator[Live]:
+        """The jobs that a worker runs, none of which can change before the transaction ends."""
+        # Found first, and locked by key: who locks what he finds may wait for what he passes.
+        found = sorted(self._running().filter(worker=worker).values_list("pk", flat=True))
+        for chunk in chunks(found):
+            yield from self._running().filter(worker=worker, pk__in=chunk).order_by("pk").select_for_update()
 
     def _running(self) -> QuerySet[Live]:
         return self._live().filter(state=State.RUNNING)

@@ -75,11 +75,11 @@ local function claim_from(queue)
         passed = passed + 1
       else
         popped[#popped + 1] = id
-        local row = data[at] and read(waiting[at])  -- Nothing is left of what somebody has deleted.
-        if row and string.byte(data[at]) > newest then
+        local row, own = waiting[at] and read(waiting[at]), data[at] or NOTHING
+        if row and string.byte(own) > newest then  -- Nothing is left without a row: somebody has deleted it.
           park(id, row)
         elseif row then
-          claim(id, row, data[at])
+          claim(id, row, own)
           limit = limit - 1
         end
       end

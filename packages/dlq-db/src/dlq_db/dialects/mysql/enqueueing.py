@@ -1,0 +1,116 @@
+"""``Store.enqueue`` on MySQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from dlq.job import NewJob
+from dlq.states import State
+from dlq_db.dialects.mysql.circumstances import COLUMNS, Circumstances
+from dlq_db.dialects.mysql.writing import insert, key, packed, size, utc
+from dlq_db.tallying import Sums, add, count
+
+__all__ = ["enqueue"]
+
+ROWS = """
+    dlq_job (
+        id, backend, queue, task, priority, payload, overrides, metadata, run_after, max_attempts, max_interruptions,
+        enqueued_at, expires_at, attempts, interruptions
+    )
+"""
+# The column seq counts by itself.
+LIVES = """
+    dlq_live (
+        id, backend, queue, priority, state, due_at, expires_at, token, settled, attempts, interruptions
+    )
+"""
+KNOWN = f"""
+    SELECT {COLUMNS}, j.id
+    FROM (SELECT 1 AS one) always LEFT JOIN dlq_job j FORCE INDEX (PRIMARY) ON j.id IN ({{}})
+"""
+TRIES = 5
+
+
+def enqueue(
+    connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
+) -> datetime:
+    """Write two rows for each job whose id is new, and return the time. To be called in a transaction."""
+    first: dict[UUID, NewJob] = {}
+    for job in jobs:
+        first.setdefault(job.id, job)
+    for part in packed(first.values(), _size) if first else [[]]:
+        now = _store(connection, backend, part, now)
+    assert now is not None
+    return now
+
+
+def _size(job: NewJob) -> int:
+    return size(job.payload, job.overrides, job.metadata, job.task, job.queue)
+
+
+def _store(
+    connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
+) -> datetime:
+    """Four statements. Somebody else may store the same id in between, and is waited for then."""
+    for attempt in range(TRIES):
+        server, known = _known(connection, jobs, now, for_certain=attempt > 0)
+        new = [job for job in jobs if key(connection, job.id) not in known]
+        for job in new:
+            server.must_take(_size(job))
+        if new:
+            try:
+                insert(connection, ROWS, [_row(connection, backend, job, server.now) for job in new])
+            except IntegrityError:
+                if attempt == TRIES - 1:
+                    raise
+                continue
+            insert(connection, LIVES, [_live(connection, backend, job, server.now) for job in new])
+            _count(connection, backend, new, server.now)
+        return server.now
+    raise AssertionError("not reached")
+
+
+def _count(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime) -> None:
+    sums: Sums[tuple[str, str]] = {}
+    for job in jobs:
+        add(sums, (job.queue, job.task), {"enqueued": 1})
+    count(connection, backend, sums, now)
+
+
+def _known(
+    connection: BaseDatabaseWrapper, jobs: Sequence[NewJob], now: datetime | None, *, for_certain: bool
+) -> tuple[Circumstances, set[str]]:
+    """Which of the ids are stored. ``for_certain``, also by transactions that the caller's does not see."""
+    ids = [key(connection, job.id) for job in jobs]
+    sql = KNOWN.format(", ".join(["%s"] * len(ids)) or "NULL")
+    with connection.cursor() as cursor:
+        cursor.execute(sql + " LOCK IN SHARE MODE" if for_certain else sql, ids)
+        rows = cursor.fetchall()
+    return Circumstances.of(rows[0], now), {row[3] for row in rows}
+
+
+def _row(connection: BaseDatabaseWrapper, backend: str, job: NewJob, now: datetime) -> tuple[Any, ...]:
+    return (
+        *(key(connection, job.id), backend, job.queue, job.task, job.priority),
+        *(job.payload, job.overrides, job.metadata, utc(job.run_after)),
+        *(job.max_attempts, job.max_interruptions, utc(now), utc(_expiry(job, now)), 0, 0),
+    )
+
+
+def _live(connection: BaseDatabaseWrapper, backend: str, job: NewJob, now: datetime) -> tuple[Any, ...]:
+    waits = job.run_after is not None and job.run_after > now
+    state, due_at = (State.SCHEDULED, job.run_after) if waits else (State.READY, None)
+    return (
+        *(key(connection, job.id), backend, job.queue, job.priority, int(state)),
+        *(utc(due_at), utc(_expiry(job, now)), 0, 0, 0, 0),
+    )
+
+
+def _expiry(job: NewJob, now: datetime) -> datetime | None:
+    return None if job.expires_after is None else now + timedelta(seconds=job.expires_after)
