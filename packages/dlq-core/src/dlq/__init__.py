@@ -19,6 +19,7 @@ from dlq.errors import (
     InvalidOption,
     JobCancelled,
     JobNotFinished,
+    KeyRefused,
     PayloadError,
     PayloadTooLarge,
     Retry,
@@ -43,6 +44,7 @@ from dlq.states import State
 from dlq.store.inspector import JobFilter
 from dlq.synchronous import SynchronousBackend
 from dlq.task import Task, task
+from dlq.unique import Unique
 
 __all__ = [
     "Attempt",
@@ -61,6 +63,7 @@ __all__ = [
     "JobContext",
     "JobFilter",
     "JobNotFinished",
+    "KeyRefused",
     "MemoryBackend",
     "PayloadError",
     "PayloadTooLarge",
@@ -79,6 +82,7 @@ __all__ = [
     "TaskResult",
     "TaskTimeout",
     "UndiscardableError",
+    "Unique",
     "UnknownTask",
     "UpcastFailed",
     "WorkerLost",

@@ -24,11 +24,11 @@ from dlq import payload
 from dlq.conf import BackendOptions, Delivery
 from dlq.errors import ConfigError, EnqueueError, StoreError, TaskRefused, UnknownTask
 from dlq.ids import new_job_id
-from dlq.job import JobRecord, NewJob
+from dlq.job import Enqueued, JobRecord, NewJob
 from dlq.middleware import MiddlewareJob, chain
 from dlq.on_commit import SendOnCommit, open_transaction, why_missing
 from dlq.overrides import overrides_of
-from dlq.result import TaskResult, imported_task, result_of
+from dlq.result import TaskResult, imported_task, reject, result_of
 from dlq.selectors import QUEUE_NAMES, broadcast_queue, is_queue_name
 from dlq.states import State
 from dlq.store.base import Store
@@ -37,6 +37,7 @@ from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
 from dlq.task import Task
+from dlq.unique import unique_for
 
 __all__ = ["Call", "MemoryBackend", "QueueBackend", "queue_backend"]
 
@@ -216,7 +217,7 @@ class QueueBackend(BaseTaskBackend):
                 result = result_of(_record_of(job, enqueued_at), self.alias)
             except UnknownTask:
                 continue
-            self._announce([(job, result)], enqueued_at)
+            self._announce([(job, result)], Enqueued(at=enqueued_at))
 
     def _prepare(
         self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -239,6 +240,7 @@ class QueueBackend(BaseTaskBackend):
             overrides=overrides_of(task, declared),
             expires_after=task.expires_after if isinstance(task, Task) else None,
             metadata=None if metadata is None else payload.encode_value(metadata),
+            unique=unique_for(task, args, kwargs) if isinstance(task, Task) else None,
         )
         result: TaskResult[..., Any] = TaskResult(
             task=task,
@@ -291,16 +293,20 @@ class QueueBackend(BaseTaskBackend):
     def _send(self, batch: list[Prepared]) -> None:
         self._announce(batch, self._hand_over([job for job, _ in batch]))
 
-    def _hand_over(self, jobs: list[NewJob]) -> datetime:
-        """Give jobs to the store; returns when that was, by its clock."""
+    def _hand_over(self, jobs: list[NewJob]) -> Enqueued:
+        """Give jobs to the store."""
         try:
             return self.store.enqueue(jobs)
         except StoreError as error:
             raise EnqueueError(f"Nothing was enqueued: {error}") from error
 
-    def _announce(self, batch: list[Prepared], enqueued_at: datetime) -> None:
+    def _announce(self, batch: list[Prepared], enqueued: Enqueued) -> None:
         """Complete the results of jobs that the store has taken, and tell those who listen."""
+        enqueued_at = enqueued.at
         for job, result in batch:
+            if (other := enqueued.duplicates.get(job.id)) is not None:
+                reject(result, other, enqueued_at)
+                continue
             later = job.run_after is not None and job.run_after > enqueued_at
             object.__setattr__(result, "enqueued_at", enqueued_at)
             object.__setattr__(result, "state", State.SCHEDULED if later else State.READY)

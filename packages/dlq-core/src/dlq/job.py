@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
 from dlq.states import State
+from dlq.unique import UniqueKey
 
 __all__ = [
     "LOG_LINES",
@@ -16,6 +17,7 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Counted",
+    "Enqueued",
     "Exchanged",
     "Failure",
     "JobRecord",
@@ -60,6 +62,18 @@ class NewJob:
     """Seconds from now after which the job, unless it runs then, fails as ``Expired``."""
     metadata: str | None = None
     """A JSON object, for people and for the task."""
+    unique: UniqueKey | None = None
+    """What no other job may have at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueued:
+    """What became of new jobs."""
+
+    at: datetime
+    """When they were stored."""
+    duplicates: Mapping[UUID, UUID] = field(default_factory=dict)
+    """Those that were rejected because another job has their key, and those others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +309,10 @@ class JobRecord:
     """What its task does, or did last, as it has said."""
     log: Sequence[str] = ()
     """Lines that its task has left, oldest first; only the last ``LOG_LINES`` are kept."""
+    unique: UniqueKey | None = None
+    """What no other job may have at the same time."""
+    duplicate_of: UUID | None = None
+    """The job that had its key, and for which it was cancelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

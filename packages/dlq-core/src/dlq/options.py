@@ -11,6 +11,7 @@ from dlq import payload
 from dlq.errors import InvalidOption, PayloadError
 from dlq.retry import LONGEST_WAIT, Backoff, ExceptionFilters
 from dlq.selectors import QUEUE_NAMES, is_queue_name
+from dlq.unique import Unique, wrong_unique
 
 if TYPE_CHECKING:
     from dlq.task import Task
@@ -36,6 +37,7 @@ class TaskOptions(TypedDict, total=False):
     expires_after: float | timedelta | None
     result_ttl: float | timedelta | None
     metadata: Mapping[str, Any] | None
+    unique: bool | Unique | Mapping[str, Any] | None
 
 
 class DeclaredOptions(TaskOptions, total=False):
@@ -59,6 +61,7 @@ def normalise(task: Task[..., Any]) -> None:
         if (filters := getattr(task, name)) is not None:
             several = isinstance(filters, Iterable) and not isinstance(filters, type)
             object.__setattr__(task, name, tuple(filters) if several else (filters,))
+    object.__setattr__(task, "unique", _unique(task.unique, task))
     if task.metadata is not None:
         object.__setattr__(task, "metadata", _json_object(task.metadata, task))
 
@@ -68,7 +71,15 @@ def check(task: Task[..., Any]) -> None:
 
     Raises InvalidOption, which names the option, its value and what it must be.
     """
-    for problem in (_wrong_queue, _wrong_time, _wrong_retry, _wrong_filter, _wrong_version, _wrong_switch):
+    for problem in (
+        _wrong_queue,
+        _wrong_time,
+        _wrong_retry,
+        _wrong_filter,
+        _wrong_version,
+        _wrong_switch,
+        _wrong_unique,
+    ):
         if text := problem(task):
             raise InvalidOption(f"{_name(task)}: {text}")
 
@@ -133,6 +144,23 @@ def _wrong_switch(task: Task[..., Any]) -> str | None:
             "together into a function, and await it through sync_to_async(transaction.atomic(function))."
         )
     return None
+
+
+def _wrong_unique(task: Task[..., Any]) -> str | None:
+    if task.unique is None:
+        return None
+    return wrong_unique(task.unique, task.func, takes_context=task.takes_context)
+
+
+def _unique(given: object, task: Task[..., Any]) -> object:
+    if given is True:
+        return Unique()
+    if isinstance(given, Mapping):
+        try:
+            return Unique(**given)
+        except TypeError:
+            return given  # Which the check refuses, with its value.
+    return given or None
 
 
 def _json_object(metadata: object, task: Task[..., Any]) -> dict[str, Any]:

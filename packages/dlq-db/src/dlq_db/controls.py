@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Cancelled
 from dlq.states import State
+from dlq.unique import mark_of, unique_from_json
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
 from dlq_db.endings import end
@@ -78,21 +80,33 @@ def retry(
         jobs = Job.objects.using(using).filter(backend=backend, pk__in=chunk, state__in=RETRIABLE)
         jobs = jobs.order_by("pk").select_for_update().only(*KEPT)
         ended |= {job.pk: job for job in jobs}
-    revived = [id for id in ids if id in ended]
-    Live.objects.using(using).bulk_create(
-        _live(backend, ended[id], place) for id, place in zip(revived, places, strict=False)
-    )
+    lives = {
+        id: _live(backend, ended[id], place)
+        for id, place in zip((id for id in ids if id in ended), places, strict=False)
+    }
+    Live.objects.using(using).bulk_create(live for live in lives.values() if live.mark is None)
+    revived = [id for id, live in lives.items() if live.mark is None or _took_its_mark(using, live)]
     for chunk in chunks(revived):
         Job.objects.using(using).filter(pk__in=chunk).update(**AS_NEW)
     return revived
 
 
+def _took_its_mark(using: str, live: Live) -> bool:
+    """Store the live row of a unique job, unless another has its mark by now."""
+    try:
+        with transaction.atomic(using=using):
+            Live.objects.using(using).bulk_create([live])
+    except IntegrityError:
+        return False
+    return True
+
+
 RETRIABLE = (State.FAILED, State.CANCELLED)
-KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by")
+KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by", "unique")
 AS_NEW = dict.fromkeys(
     [
         *("state", "result", "reason", "started_at", "finished_at", "keep_until", "expires_at"),
-        *("worker", "token", "settled", "settled_by"),
+        *("worker", "token", "settled", "settled_by", "duplicate_of"),
     ]
 ) | {"attempts": 0, "interruptions": 0}
 
@@ -106,6 +120,7 @@ def _live(backend: str, job: Job, place: int) -> Live:
         priority=job.priority,
         state=State.READY,
         seq=place,
+        mark=mark_of(unique_from_json(job.unique)),
         token=token,
         settled=token if job.settled is None else job.settled,
         settled_by=job.settled_by or job.worker,

@@ -16,6 +16,7 @@ from django.db import NotSupportedError, models
 from django.db.models import F, Q
 
 from dlq.states import State
+from dlq.unique import MARK_LENGTH
 
 __all__ = ["Attempt", "Fire", "Job", "Live", "Note", "Pause", "Runner", "Schedule", "Worker"]
 
@@ -58,6 +59,7 @@ class Job(ReadOnly):
     enqueued_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
     metadata = models.TextField(null=True, help_text="A JSON object.")
+    unique = models.TextField(null=True, help_text="What no other may have at the same time, as JSON text.")
 
     state = models.SmallIntegerField(null=True, help_text="How it ended; while it lives, see its live row.")
     result = models.TextField(null=True, help_text="Return value as JSON text.")
@@ -77,6 +79,7 @@ class Job(ReadOnly):
     )
     attempts = models.SmallIntegerField(default=0)
     interruptions = models.SmallIntegerField(default=0)
+    duplicate_of = models.UUIDField(null=True, help_text="The job that had what it was to be unique by.")
 
     class Meta:
         """Beside the key a finished job stands in one index, for pruning, and one that lives in none."""
@@ -120,6 +123,9 @@ class Live(ReadOnly):
     version = models.SmallIntegerField(
         null=True, help_text="The version of its task that it waits for; only of a parked job."
     )
+    mark = models.CharField(
+        max_length=MARK_LENGTH, null=True, help_text="What no other may have, as long as it keeps them out."
+    )
 
     class Meta:
         """One partial index for each search, so that a plain row stands in one of them at a time."""
@@ -145,6 +151,11 @@ class Live(ReadOnly):
                 condition=Q(expires_at__isnull=False, state__lt=State.RUNNING.value),
             ),
             models.Index("worker", name="dlq_live_cancel", condition=Q(cancel__isnull=False)),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["backend", "mark"], name="dlq_live_mark", condition=Q(mark__isnull=False)
+            )
         ]
 
 

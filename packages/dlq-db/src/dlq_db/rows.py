@@ -7,6 +7,7 @@ from typing import cast
 
 from dlq.job import Attempt, Claim, Counted, Failure, JobRecord
 from dlq.states import State
+from dlq.unique import unique_from_json
 from dlq_db import models
 from dlq_db.logs import lines_of
 
@@ -70,6 +71,8 @@ def record_of(job: models.Job) -> JobRecord:
         metadata=job.metadata,
         progress=note.progress if note else None,
         message=note.message if note else None,
+        unique=unique_from_json(job.unique),
+        duplicate_of=job.duplicate_of,
     )
 
 

@@ -14,7 +14,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet, Value
 from django.db.models.functions import Least
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store import Store
 from dlq.store.base import CANCELLABLE, Version
@@ -71,12 +71,12 @@ class DatabaseStore(Store):
 
     # --- Clients ---
 
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         with translated(self.connection):
-            at = self.dialect.enqueue(self.connection, self.alias, jobs, now)
-            if ready := {job.queue for job in jobs if job.run_after is None or job.run_after <= at}:
+            enqueued = self.dialect.enqueue(self.connection, self.alias, jobs, now)
+            if ready := {job.queue for job in jobs if job.run_after is None or job.run_after <= enqueued.at}:
                 self.tell(ready)
-            return at
+            return enqueued
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with translated(self.connection):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.signals import store_called
 from dlq.states import State
 from dlq.store.base import CANCELLABLE, Store, Version
@@ -53,7 +53,7 @@ class InstrumentedStore(Store):
             seconds=seconds,
         )
 
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         return self._report(self.wrapped.enqueue, jobs, now=now)
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:

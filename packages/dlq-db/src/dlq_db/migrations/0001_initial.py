@@ -52,6 +52,12 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField(null=True)),
                 ("metadata", models.TextField(help_text="A JSON object.", null=True)),
                 (
+                    "unique",
+                    models.TextField(
+                        help_text="What no other may have at the same time, as JSON text.", null=True
+                    ),
+                ),
+                (
                     "state",
                     models.SmallIntegerField(
                         help_text="How it ended; while it lives, see its live row.", null=True
@@ -85,6 +91,10 @@ class Migration(migrations.Migration):
                 ),
                 ("attempts", models.SmallIntegerField(default=0)),
                 ("interruptions", models.SmallIntegerField(default=0)),
+                (
+                    "duplicate_of",
+                    models.UUIDField(help_text="The job that had what it was to be unique by.", null=True),
+                ),
             ],
             options={
                 "db_table": "dlq_job",
@@ -203,6 +213,14 @@ class Migration(migrations.Migration):
                         null=True,
                     ),
                 ),
+                (
+                    "mark",
+                    models.CharField(
+                        help_text="What no other may have, as long as it keeps them out.",
+                        max_length=33,
+                        null=True,
+                    ),
+                ),
             ],
             options={
                 "db_table": "dlq_live",
@@ -315,6 +333,12 @@ class Migration(migrations.Migration):
             model_name="live",
             index=models.Index(
                 models.F("worker"), condition=models.Q(("cancel__isnull", False)), name="dlq_live_cancel"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="live",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("mark__isnull", False)), fields=("backend", "mark"), name="dlq_live_mark"
             ),
         ),
         migrations.AddConstraint(

@@ -10,11 +10,12 @@ from itertools import count, islice
 from uuid import UUID
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import WAITING, State
 from dlq.store.base import CANCELLABLE, Store, Version
 from dlq.store.memory.jobs import StoredJob, claim_of, oldest, record_of
 from dlq.store.schedules import FireRecord, ScheduleRecord
+from dlq.unique import OnDuplicate, mark_of
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["MemoryStore", "clock"]
@@ -51,14 +52,28 @@ class MemoryStore(Store):
 
     # --- Clients ---
 
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
-        now = now or clock()
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
+        enqueued = Enqueued(at=now or clock())
         with self.lock:
             for new in jobs:
                 if new.id not in self.jobs:
-                    self.jobs[new.id] = self._stored(new, now)
+                    job = self._stored(new, enqueued.at)
+                    self._keep_unique(job, enqueued.at)
+                    self.jobs[new.id] = job
+            rejected = {new.id: self.jobs[new.id].duplicate_of for new in jobs}
             self._say({new.queue for new in jobs if self.jobs[new.id].state is State.READY})
-        return now
+        return replace(enqueued, duplicates={id: other for id, other in rejected.items() if other})
+
+    def _keep_unique(self, new: StoredJob, now: datetime) -> None:
+        if new.new.unique is None or (holder := self._holder(new.new.unique.mark)) is None:
+            return
+        if new.new.unique.on_duplicate is OnDuplicate.REPLACE and holder.state in WAITING:
+            holder.take_over(new)
+            self._say({holder.new.queue} if holder.state is State.READY else ())
+        new.reject(holder.new.id, now)
+
+    def _holder(self, mark: str) -> StoredJob | None:
+        return next((job for job in self.jobs.values() if job.mark == mark), None)
 
     def _stored(self, new: NewJob, now: datetime) -> StoredJob:
         waits = new.run_after is not None and new.run_after > now
@@ -70,6 +85,7 @@ class MemoryStore(Store):
             metadata=new.metadata,
             due_at=new.run_after if waits else None,
             expires_at=_after(now, new.expires_after),
+            mark=mark_of(new.unique),
         )
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
@@ -115,6 +131,8 @@ class MemoryStore(Store):
     def _claim(self, job: StoredJob, worker: str, now: datetime) -> Claim:
         job.state, job.worker, job.claimed_at = State.RUNNING, worker, now
         job.token += 1
+        if job.new.unique is not None and job.new.unique.ends_at_start:
+            job.mark = None
         return claim_of(job)
 
     def waiting(self, *, now: datetime | None = None) -> list[str]:
@@ -266,9 +284,11 @@ class MemoryStore(Store):
 
     def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
         with self.lock:
-            jobs = self._found(ids, {State.FAILED, State.CANCELLED})
-            for job in jobs:
-                job.revive(next(self._sequence))
+            jobs = []
+            for job in self._found(ids, {State.FAILED, State.CANCELLED}):
+                if job.new.unique is None or self._holder(job.new.unique.mark) is None:
+                    job.revive(next(self._sequence))
+                    jobs.append(job)
             self._say({job.new.queue for job in jobs})
             return [job.new.id for job in jobs]
 

@@ -8,9 +8,17 @@ from uuid import UUID
 
 from dlq.job import NewJob, Note, Outcome
 from dlq.store.schedules import Advance
+from dlq.unique import mark_of, unique_to_json
 from dlq_db.logs import appended, text_of
 
-__all__ = ["advance_columns", "first_of_each", "job_columns", "note_columns", "outcome_columns"]
+__all__ = [
+    "advance_columns",
+    "first_of_each",
+    "job_columns",
+    "note_columns",
+    "outcome_columns",
+    "unique_columns",
+]
 
 
 def first_of_each[T](items: Iterable[T], key: Callable[[T], object]) -> list[T]:
@@ -35,6 +43,14 @@ def job_columns(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
         "overrides": [job.overrides for job in jobs],
         "expires_afters": [job.expires_after for job in jobs],
         "metadata": [job.metadata for job in jobs],
+    }
+
+
+def unique_columns(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
+    """For enqueue_unique.sql, beside ``job_columns``."""
+    return {
+        "marks": [mark_of(job.unique) for job in jobs],
+        "uniques": [unique_to_json(job.unique) for job in jobs],
     }
 
 

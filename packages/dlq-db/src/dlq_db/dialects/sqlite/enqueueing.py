@@ -10,30 +10,52 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import NewJob
 from dlq.states import State
+from dlq.unique import mark_of, unique_to_json
 from dlq_db.chunks import chunks
 from dlq_db.dialects.sqlite.writing import key, reserve, write_many
 from dlq_db.models import Job
+from dlq_db.uniqueness import duplicates_of, holders, reject, take_over
 
 __all__ = ["enqueue"]
 
 JOB = """
     INSERT INTO dlq_job (
         id, backend, queue, task, priority, payload, overrides, metadata, run_after, max_attempts, max_interruptions,
-        enqueued_at, expires_at, attempts, interruptions
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)
+        enqueued_at, expires_at, "unique", attempts, interruptions
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)
 """
 LIVE = """
     INSERT INTO dlq_live (
-        id, backend, queue, priority, state, seq, due_at, expires_at, token, settled, attempts, interruptions
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0)
+        id, backend, queue, priority, state, seq, due_at, expires_at, mark, token, settled, attempts, interruptions
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0)
 """
 
 
-def enqueue(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime) -> None:
-    """Write two rows for each job whose id is new. To be called in a transaction."""
+def enqueue(
+    connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime
+) -> dict[UUID, UUID]:
+    """Write two rows for each job whose id is new; returns which are duplicates, and of which. In a transaction."""
     # The write comes first: SQLite lets nobody wait who has read, in a caller's transaction too.
     places = reserve(connection, len(jobs))
     new = _unknown(connection, jobs)
+    if not any(job.unique for job in jobs):
+        _store(connection, backend, places, new, now)
+        return {}
+    taken, rejected = holders(connection, backend, new), dict[UUID, UUID]()
+    for job in new:
+        if (mark := mark_of(job.unique)) and (other := taken.setdefault(mark, job.id)) != job.id:
+            rejected[job.id] = other
+    _store(connection, backend, places, [job for job in new if job.id not in rejected], now)
+    for job in new:
+        if job.id in rejected:
+            take_over(connection, rejected[job.id], job, lambda: reserve(connection, 1)[0], now)
+    reject(connection, backend, rejected, new, now)
+    return duplicates_of(connection, jobs)
+
+
+def _store(
+    connection: BaseDatabaseWrapper, backend: str, places: Sequence[int], new: Sequence[NewJob], now: datetime
+) -> None:
     at = connection.ops.adapt_datetimefield_value
     job_rows, live_rows = [], []
     for place, job in zip(places, new, strict=False):
@@ -43,10 +65,13 @@ def enqueue(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob
             (
                 *(id, backend, job.queue, job.task, job.priority, job.payload, job.overrides, job.metadata),
                 *(run_after, job.max_attempts, job.max_interruptions, at(now), expires_at),
+                unique_to_json(job.unique),
             )
         )
         state, due_at = (State.SCHEDULED, run_after) if waits else (State.READY, None)
-        live_rows.append((id, backend, job.queue, job.priority, int(state), place, due_at, expires_at))
+        live_rows.append(
+            (id, backend, job.queue, job.priority, int(state), place, due_at, expires_at, mark_of(job.unique))
+        )
     write_many(connection, JOB, job_rows)
     write_many(connection, LIVE, live_rows)
 
