@@ -94,14 +94,18 @@ readers: dict[str, Callable[[str], object]] = {
 class Workshop:
     """A project in a folder of its own, in which the blocks of one page are done."""
 
-    def __init__(self, page: Path, template: Path, folder: Path, redis: str) -> None:
-        """``template`` is a project with its tables made; its copy will be in ``folder``.
+    def __init__(
+        self, page: Path, template: Path, folder: Path, redis: str, python: Path = Path(sys.executable)
+    ) -> None:
+        """``template`` is a project; its copy will be in ``folder``.
 
-        The Redis server at ``redis`` takes the place of the one that pages name.
+        The Redis server at ``redis`` takes the place of the one that pages name, and ``python`` that of the virtual
+        environment which they take for granted.
         """
         self._page = page
         self._folder = folder
         self._redis = redis
+        self._python = python
         self._written: set[str] = set()
         self._kernel: Kernel | None = None
         if EMPTY not in page.read_text():
@@ -150,7 +154,7 @@ class Workshop:
             done = subprocess.run(
                 ["bash", "-c", command],
                 cwd=self._folder,
-                env=clean_environment(),
+                env=clean_environment(self._python),
                 capture_output=True,
                 text=True,
                 timeout=300,
@@ -162,7 +166,7 @@ class Workshop:
 
     def _running(self) -> Kernel:
         if self._kernel is None:
-            self._kernel = Kernel(self._folder)
+            self._kernel = Kernel(self._folder, self._python)
         return self._kernel
 
 
@@ -172,25 +176,25 @@ def _ending(command: str) -> str:
     return re.sub(r"^(python manage\.py queue_runner)\b(?!.*--burst)", r"\1 --burst", command)
 
 
-def clean_environment() -> dict[str, str]:
-    """That of a shell in which the project's virtual environment is active, and nothing of these tests."""
+def clean_environment(python: Path = Path(sys.executable)) -> dict[str, str]:
+    """That of a shell in which the virtual environment of ``python`` is active, and nothing of these tests."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("DLQ_", "DJANGO_", "PYTEST"))
     }
-    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return {**kept, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 class Kernel:
     """A Python in which the statements of a page are run one after the other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, python: Path) -> None:
         """``folder`` is that of the project."""
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "page_kernel.py")],
+            [str(python), str(HERE / "page_kernel.py")],
             cwd=folder,
-            env=clean_environment(),
+            env=clean_environment(python),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

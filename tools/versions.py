@@ -1,4 +1,4 @@
-"""One version for all packages and their pins: ``./tools/bump check`` or ``./tools/bump 0.2.0``."""
+"""One version for all packages and their pins: ``./tools/bump check``, ``check 0.2.0`` or ``./tools/bump 0.2.0``."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ def requirements(project: dict[str, Any]) -> list[str]:
     return [*project.get("dependencies", []), *(name for extra in extras for name in extra)]
 
 
-def problems() -> list[str]:
-    """What keeps the packages from being one release: a version of its own, a sibling not pinned to it."""
+def problems(expected: str | None = None) -> list[str]:
+    """What keeps the packages from being one release: a version of its own, a sibling not pinned to it, another
+    version than the expected one.
+    """
     found = []
     wanted = projects()[PACKAGES / "dlq-core" / "pyproject.toml"]["version"]
+    if expected not in (None, wanted):
+        found.append(f"the packages are at {wanted}, not at {expected}")
     for path, project in projects().items():
         where = path.parent.name
         if project["version"] != wanted:
@@ -45,8 +49,11 @@ def bump(version: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    expected: str | None = None
     match arguments:
         case ["check"]:
+            pass
+        case ["check", expected]:
             pass
         case [version] if VERSION.fullmatch(version):
             bump(version)
@@ -54,7 +61,7 @@ def main(arguments: list[str]) -> int:
         case _:
             print(f"{__doc__}\nA version looks like 1.2.3, 1.2.3rc1 or 1.2.3.dev4.", file=sys.stderr)
             return 2
-    found = problems()
+    found = problems(expected)
     print("\n".join(found), end="\n" if found else "")
     return 1 if found else 0
 

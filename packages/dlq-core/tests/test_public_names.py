@@ -11,6 +11,7 @@ PUBLIC_NAMES = [
     "Attempt",
     "Backoff",
     "CallableRefused",
+    "Concurrency",
     "ConfigError",
     "Counted",
     "Discard",

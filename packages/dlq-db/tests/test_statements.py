@@ -9,11 +9,13 @@ from typing import Any, cast
 import psycopg
 import pytest
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Note, Outcome
 from dlq.states import State
 from dlq.store import Store
-from dlq.testing.contract.builders import NOON, add, add_many, after, claim, register
+from dlq.testing.contract.builders import NOON, add, add_many, after, claim, new_job, register
+from dlq.testing.contract.limiting import slot
 from dlq.testing.contract.schedule_builders import advance, fire, put, schedule
 from dlq.workers import Order, WorkerRef
 from dlq_db.dialects import statement
@@ -86,10 +88,23 @@ class TestPostgreSQL:
         add(store, expires_after=10)
         claim(store, worker, 1)
         put(DatabaseSchedules(store), schedule("a"), schedule("b"))
+        store.look("runner-1", 10, now=after(60))  # Folds what was counted, as one look a minute does.
         asked = {"annotate": 2, "advance": 2}  # With the question what is held, or which schedules there are.
         statements.clear()
         IN_ONE_STATEMENT[verb](store, worker)
         assert len(statements) == asked.get(verb, 1)
+
+    def test_a_job_without_limits_pays_nothing_for_those_that_have_some(
+        self, store: DatabaseStore, statements: list[object]
+    ) -> None:
+        worker = register(store)
+        plain = add(store)
+        add_many(store, 3, limits=slot())
+        outcomes = [Outcome.succeeded(held, "null", 1.0) for held in claim(store, worker, 1)]
+        assert outcomes[0].id == plain
+        statements.clear()
+        store.exchange(worker, outcomes, ["default"], 5)
+        assert len(statements) == 1
 
     @pytest.mark.parametrize("jobs", [1, 100, 3000])
     def test_an_exchange_looks_jobs_up_by_key_however_many_there_are(
@@ -104,14 +119,40 @@ class TestPostgreSQL:
         arguments = {"backend": "default", "worker": worker.id, "incarnation": worker.incarnation}
         arguments |= {"queues": ["default"], "marks": [None], "most": 100, "now": NOON}
         arguments |= outcome_columns(outcomes)
-        with psycopg.Cursor(connection.connection) as cursor:
-            explain = "EXPLAIN " + statement("postgresql/exchange.sql")
-            plan = "\n".join(line for (line,) in cursor.execute(explain, arguments, prepare=True))
+        plan = _plan(connection, "exchange", arguments)
         # From the head, and from the mark of each priority.
         assert len(re.findall("Index Scan using dlq_live_ready", plan)) == 2
         assert re.search(r"Index Cond: .*priority = .* AND \(seq > m.seq\)", plan)
         assert not re.search("Seq Scan|Bitmap|Hash Join|Merge Join", plan)
         assert "dlq_live_running" not in plan
+
+    def test_a_look_folds_once_a_minute_in_one_statement_more(
+        self, store: DatabaseStore, statements: list[object]
+    ) -> None:
+        add(store)
+        sent = []
+        for seconds in (60, 61, 119, 120, 121):
+            statements.clear()
+            store.look("runner-1", 10, now=after(seconds))
+            sent.append(len(statements))
+        assert sent == [2, 1, 1, 2, 1]
+
+    def test_folding_looks_totals_up_by_key_however_many_there_are(self, store: DatabaseStore) -> None:
+        store.enqueue([new_job(queue=f"queue-{number}") for number in range(500)], now=NOON)
+        store.look("runner-1", 10, now=after(60))
+        connection = connections["postgres"]
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE dlq_tally, dlq_count")
+        arguments = {"backend": "default", "now": after(120), "most": 100, "kept": 86_400.0}
+        plan = _plan(connection, "fold", arguments)
+        assert re.search(r"Index Cond: .*minute IS NULL.* AND .*queue.* = ANY", plan)
+        assert not re.search("Seq Scan|Bitmap|Join|Nested Loop", plan)
+
+
+def _plan(connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, object]) -> str:
+    with psycopg.Cursor(connection.connection) as cursor:
+        explain = "EXPLAIN " + statement(f"postgresql/{verb}.sql")
+        return "\n".join(line for (line,) in cursor.execute(explain, arguments, prepare=True))
 
 
 @pytest.mark.django_db(transaction=True, databases=["default"])

@@ -199,7 +199,9 @@ def test_where_settings_cannot_be_read_nothing_is_made_up(node: Node) -> None:
 # --- Keys ---
 
 
-def test_after_a_drain_and_a_prune_no_key_is_left_but_the_hint_that_ends_by_itself(store: RedisStore) -> None:
+def test_after_a_drain_and_a_prune_no_key_is_left_but_what_was_counted_and_the_hint_that_ends_by_itself(
+    store: RedisStore,
+) -> None:
     worker = register(store)
     one_of_each(store, worker)
     for queue in ("a", "b"):
@@ -223,7 +225,8 @@ def test_after_a_drain_and_a_prune_no_key_is_left_but_the_hint_that_ends_by_itse
     store.retire("runner-1")
     store.retire("runner-2")
     left = {key for key in client(store.server).scan_iter() if client(store.server).ttl(key) < 0}
-    assert left == set()
+    counted = {key for key in left if key.rsplit(b":", 1)[-1] in (b"totals", b"minutes") or b":tally:" in key}
+    assert left - counted == set()
 
 
 def test_the_hint_ends_by_itself(store: RedisStore) -> None:

@@ -16,6 +16,7 @@ from dlq.testing.contract.builders import NOON, after, claim_ids, register
 from dlq.testing.contract.schedule_builders import MakeSchedules, advance, fire, put, schedule
 from dlq_redis.backends import RedisBackend, ReliableRedisBackend
 from dlq_redis.connection import Server, client, release
+from dlq_redis.inspector import RedisInspector
 from dlq_redis.schedules import RedisSchedules
 from dlq_redis.store import RedisStore
 from topologies import Nodes
@@ -29,6 +30,10 @@ class Fixtures:
     @pytest.fixture
     def store(self, make_store: MakeStore) -> Store:
         return make_store()
+
+    @pytest.fixture
+    def inspector(self, store: RedisStore) -> RedisInspector:
+        return RedisInspector(store)
 
     @pytest.fixture
     def make_schedules(self) -> MakeSchedules:

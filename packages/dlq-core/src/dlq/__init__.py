@@ -37,6 +37,7 @@ from dlq.errors import (
 )
 from dlq.implied import contribute_implied_queue_name
 from dlq.job import Attempt, Counted, Failure
+from dlq.limits import Concurrency
 from dlq.queue import QueueInfo
 from dlq.result import TaskResult
 from dlq.retry import Backoff, Exponential
@@ -50,6 +51,7 @@ __all__ = [
     "Attempt",
     "Backoff",
     "CallableRefused",
+    "Concurrency",
     "ConfigError",
     "Counted",
     "Discard",

@@ -25,6 +25,7 @@ from dlq.conf import BackendOptions, Delivery
 from dlq.errors import ConfigError, EnqueueError, StoreError, TaskRefused, UnknownTask
 from dlq.ids import new_job_id
 from dlq.job import Enqueued, JobRecord, NewJob
+from dlq.limits import limits_for
 from dlq.middleware import MiddlewareJob, chain
 from dlq.on_commit import SendOnCommit, open_transaction, why_missing
 from dlq.overrides import overrides_of
@@ -240,6 +241,7 @@ class QueueBackend(BaseTaskBackend):
             overrides=overrides_of(task, declared),
             expires_after=task.expires_after if isinstance(task, Task) else None,
             metadata=None if metadata is None else payload.encode_value(metadata),
+            limits=limits_for(task, args, kwargs) if isinstance(task, Task) else None,
             unique=unique_for(task, args, kwargs) if isinstance(task, Task) else None,
         )
         result: TaskResult[..., Any] = TaskResult(
@@ -309,7 +311,8 @@ class QueueBackend(BaseTaskBackend):
                 continue
             later = job.run_after is not None and job.run_after > enqueued_at
             object.__setattr__(result, "enqueued_at", enqueued_at)
-            object.__setattr__(result, "state", State.SCHEDULED if later else State.READY)
+            waiting = State.READY if job.limits is None else State.BLOCKED
+            object.__setattr__(result, "state", State.SCHEDULED if later else waiting)
             if job.expires_after is not None:
                 expires_at = enqueued_at + timedelta(seconds=job.expires_after)
                 object.__setattr__(result, "expires_at", expires_at)

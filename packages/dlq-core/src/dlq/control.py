@@ -49,7 +49,7 @@ DISCARDABLE = WAITING | {State.FAILED}
 type Advance = Callable[[int], object]
 """Hears, after each batch of long work, how many jobs were looked at in it."""
 
-type JobRef = str | UUID | DjangoTaskResult[..., Any]
+type JobRef = "str | UUID | DjangoTaskResult[..., Any]"
 """A job: its id, as text or UUID, or its result, which also says which backend has it."""
 
 type Jobs = JobFilter | JobRef | Iterable[JobRef]

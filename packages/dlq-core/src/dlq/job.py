@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
-from dlq.states import State
+from dlq.limits import Limits
+from dlq.states import State, Waits
 from dlq.unique import UniqueKey
 
 __all__ = [
@@ -62,6 +63,8 @@ class NewJob:
     """Seconds from now after which the job, unless it runs then, fails as ``Expired``."""
     metadata: str | None = None
     """A JSON object, for people and for the task."""
+    limits: Limits | None = None
+    """What holds it back beside its time."""
     unique: UniqueKey | None = None
     """What no other job may have at the same time."""
 
@@ -99,6 +102,8 @@ class Claim:
     overrides: str | None = None
     expires_at: datetime | None = None
     metadata: str | None = None
+    line: str | None = None
+    """Where it waited for a slot, which it holds now; None for a job without limits."""
 
     @property
     def suspect(self) -> bool:
@@ -135,6 +140,8 @@ class Outcome:
     """Why it was cancelled, in words; only with ``CANCELLED``."""
     keep_for: float | None = None
     """Seconds for which the finished job is kept; None for as long as the backend's retention says."""
+    line: str | None = None
+    """That of the claim: others may wait there for the slot."""
     version: int | None = None
     """The version of its task that it waits for; only with ``BLOCKED``, and then it is parked."""
 
@@ -149,6 +156,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.SUCCEEDED,
             counted=Counted.ATTEMPT,
             result=result,
@@ -163,6 +171,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.FAILED,
             counted=counted,
             failure=failure,
@@ -175,6 +184,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.SCHEDULED if delay > 0 else State.READY,
             counted=Counted.ATTEMPT,
             failure=failure,
@@ -188,6 +198,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.CANCELLED,
             counted=Counted.NOTHING,
             reason=reason,
@@ -212,13 +223,24 @@ class Outcome:
     @classmethod
     def handed_back(cls, claim: Claim) -> Outcome:
         """The claim goes back to its place in the queue, as if it had never been taken."""
-        return cls(id=claim.id, token=claim.token, state=State.READY, counted=Counted.NOTHING)
+        return cls(
+            id=claim.id,
+            token=claim.token,
+            line=claim.line,
+            state=State.READY,
+            counted=Counted.NOTHING,
+        )
 
     @classmethod
     def put_off(cls, claim: Claim, delay: float) -> Outcome:
         """The claim goes back for so many seconds, as if it had never been taken."""
         return cls(
-            id=claim.id, token=claim.token, state=State.SCHEDULED, counted=Counted.NOTHING, delay=delay
+            id=claim.id,
+            token=claim.token,
+            line=claim.line,
+            state=State.SCHEDULED,
+            counted=Counted.NOTHING,
+            delay=delay,
         )
 
     @classmethod
@@ -227,6 +249,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.READY,
             counted=Counted.INTERRUPTION,
             failure=failure,
@@ -236,7 +259,12 @@ class Outcome:
     def parked(cls, claim: Claim, version: int = 1) -> Outcome:
         """No worker here knows this version of the task: wait, visible, for one that does."""
         return cls(
-            id=claim.id, token=claim.token, state=State.BLOCKED, counted=Counted.NOTHING, version=version
+            id=claim.id,
+            token=claim.token,
+            line=claim.line,
+            state=State.BLOCKED,
+            counted=Counted.NOTHING,
+            version=version,
         )
 
 
@@ -309,6 +337,10 @@ class JobRecord:
     """What its task does, or did last, as it has said."""
     log: Sequence[str] = ()
     """Lines that its task has left, oldest first; only the last ``LOG_LINES`` are kept."""
+    limits: Limits | None = None
+    """What holds it back beside its time."""
+    waits: Waits | None = None
+    """What it waits for while it is blocked."""
     unique: UniqueKey | None = None
     """What no other job may have at the same time."""
     duplicate_of: UUID | None = None

@@ -50,7 +50,7 @@ def key_for(
     Raises KeyRefused when it cannot be made, is no text, is empty, or is longer than ``LONGEST_KEY``.
     """
     try:
-        made = (
+        made: object = (
             key(*args, **kwargs)
             if callable(key)
             else key.format_map(_bound(function, args, kwargs, takes_context=takes_context))

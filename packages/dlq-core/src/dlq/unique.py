@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dlq.task import Task
 
 __all__ = [
-    "MARK_LENGTH",
+    "UNIQUE_LENGTH",
     "OnDuplicate",
     "Unique",
     "UniqueKey",
@@ -32,7 +32,7 @@ __all__ = [
     "wrong_unique",
 ]
 
-MARK_LENGTH = 33
+UNIQUE_LENGTH = 33
 
 
 class Until(StrEnum):
@@ -73,7 +73,7 @@ class UniqueKey:
     key: str
     """As people read it."""
     mark: str
-    """What no two jobs of a backend have at a time: ``MARK_LENGTH`` characters, of which the first is that of
+    """What no two jobs of a backend have at a time: ``UNIQUE_LENGTH`` characters, of which the first is that of
     ``until``."""
     on_duplicate: OnDuplicate = OnDuplicate.REJECT
 

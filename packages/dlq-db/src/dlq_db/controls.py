@@ -10,12 +10,14 @@ from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Cancelled
+from dlq.limits import limits_from_json, line_of
 from dlq.states import State
 from dlq.unique import mark_of, unique_from_json
 from dlq_db.chunks import chunks
-from dlq_db.clock import moment
 from dlq_db.endings import end
+from dlq_db.lines import first_state
 from dlq_db.models import Job, Live
+from dlq_db.tallying import count_jobs
 
 __all__ = ["cancel", "lock", "retry"]
 
@@ -26,7 +28,7 @@ def cancel(
     ids: Sequence[UUID],
     reason: str,
     states: Collection[State],
-    now: datetime | None,
+    now: datetime,
 ) -> Cancelled:
     """See ``Store.cancel``. To be called in a transaction."""
     using = connection.alias
@@ -37,8 +39,9 @@ def cancel(
         Live.objects.using(using).filter(pk__in=chunk).update(cancel=reason)
     for chunk in chunks(failed):
         ended = Job.objects.using(using).filter(pk__in=chunk)
-        ended.update(state=State.CANCELLED, reason=reason, finished_at=moment(now))
-    end(using, found.keys() - {*asked, *failed}, State.CANCELLED, now)
+        ended.update(state=State.CANCELLED, reason=reason, finished_at=now)
+    count_jobs(connection, backend, failed, "cancelled", now)
+    end(connection, backend, found.keys() - {*asked, *failed}, State.CANCELLED, now)
     done = found.keys() - set(asked)
     return Cancelled(done=[id for id in ids if id in done], asked=asked)
 
@@ -102,7 +105,7 @@ def _took_its_mark(using: str, live: Live) -> bool:
 
 
 RETRIABLE = (State.FAILED, State.CANCELLED)
-KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by", "unique")
+KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by", "limits", "unique")
 AS_NEW = dict.fromkeys(
     [
         *("state", "result", "reason", "started_at", "finished_at", "keep_until", "expires_at"),
@@ -113,12 +116,17 @@ AS_NEW = dict.fromkeys(
 
 def _live(backend: str, job: Job, place: int) -> Live:
     token = job.token or 0
+    limits = limits_from_json(job.limits)
+    line = None if limits is None else line_of(backend, job.queue, limits)
+    state, waits = first_state(line)
     return Live(
         job_id=job.pk,
         backend=backend,
         queue=job.queue,
         priority=job.priority,
-        state=State.READY,
+        state=state,
+        waits=waits,
+        line=line,
         seq=place,
         mark=mark_of(unique_from_json(job.unique)),
         token=token,

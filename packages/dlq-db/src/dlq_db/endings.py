@@ -6,24 +6,30 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from dlq.states import State
+from dlq.store.tallies import ENDINGS
 from dlq_db.chunks import chunks
-from dlq_db.clock import moment
 from dlq_db.models import Attempt, Job, Live, Note
+from dlq_db.tallying import count_jobs
 
 __all__ = ["delete", "end"]
 
 
-def end(using: str, ids: Collection[UUID], state: State, now: datetime | None) -> None:
-    """Move what is known of live jobs, whose rows are locked, to their job rows."""
+def end(
+    connection: BaseDatabaseWrapper, backend: str, ids: Collection[UUID], state: State, now: datetime
+) -> None:
+    """Move what is known of live jobs, whose rows are locked, to their job rows, and count them."""
+    using = connection.alias
+    count_jobs(connection, backend, ids, ENDINGS[state], now)
     for chunk in chunks(ids):
         live = Live.objects.using(using).filter(pk=OuterRef("pk"))
         Job.objects.using(using).filter(pk__in=chunk).update(
             state=state,
             reason=_column(live, "cancel"),
-            finished_at=moment(now),
+            finished_at=now,
             token=_column(live, "token"),
             settled=_column(live, "settled"),
             settled_by=_column(live, "settled_by"),

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from dlq.job import JobRecord
-from dlq.states import FINISHED, State
-from dlq.store import Inspector, JobFilter, QueueCounts
+from dlq.states import FINISHED, State, Waits
+from dlq.store import Inspector, JobFilter, QueueCounts, SlotCounts, Tally, Total
+from dlq.store.tallies import FIGURES
 from dlq.workers import Order, RunnerInfo, WorkerInfo
+from dlq_db import models
 from dlq_db.chunks import chunks
 from dlq_db.dialects import statement
 from dlq_db.failures import translated
-from dlq_db.models import Job, Live, Runner, Worker
+from dlq_db.lines import END, held_slots
+from dlq_db.models import Job, Live, Runner, Semaphore, Worker
 from dlq_db.queues import paused_queues
 from dlq_db.rows import record_of
 from dlq_db.store import DatabaseStore
+from dlq_db.tallying import Sums, add
 
 __all__ = ["DatabaseInspector"]
 
@@ -83,6 +88,30 @@ class DatabaseInspector(Inspector):
         with translated(self._store.connection):
             return [_runner_of(runner, now or runner.read_at) for runner in known]
 
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        """Of all backends on this database, which share their keys."""
+        found: list[SlotCounts] = []
+        with translated(self._store.connection):
+            keys = Semaphore.objects.using(self._store.database).filter(key__gt=after).order_by("key")
+            for semaphore in keys.iterator(chunk_size=500):
+                counts = self._slot_counts(semaphore)
+                if counts.held or counts.waiting:
+                    found.append(counts)
+                if len(found) >= limit:
+                    break
+        return sorted(found, key=lambda counts: counts.key)
+
+    def _slot_counts(self, semaphore: Semaphore) -> SlotCounts:
+        lives = Live.objects.using(self._store.database).filter(
+            line__gte=semaphore.mark, line__lt=semaphore.mark + END
+        )
+        return SlotCounts(
+            key=semaphore.key,
+            limit=semaphore.slots,
+            held=held_slots(self._store.connection, semaphore.mark),
+            waiting=lives.filter(waits=Waits.LIMIT).count(),
+        )
+
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
         found = self._jobs().select_related("live", "note").defer("note__log").order_by("-pk")
         if chosen.states is not None:
@@ -103,6 +132,46 @@ class DatabaseInspector(Inspector):
             found = found.filter(pk__lt=before)
         with translated(self._store.connection):
             return [record_of(job) for job in found[:limit]]
+
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        chosen = Q(minute__gte=since)
+        if until is not None:
+            chosen &= Q(minute__lt=until)
+        if queues is not None:
+            chosen &= Q(queue__in=list(queues))
+        if tasks is not None:
+            chosen &= Q(task__in=list(tasks))
+        sums = self._summed(chosen, chosen, "minute", "queue", "task")
+        return [
+            Tally(minute=minute, queue=queue, task=task, **figures)
+            for (minute, queue, task), figures in sorted(sums.items())
+        ]
+
+    def totals(self) -> list[Total]:
+        sums = self._summed(Q(), Q(minute=None), "queue", "task")
+        return [Total(queue=queue, task=task, **figures) for (queue, task), figures in sorted(sums.items())]
+
+    def _summed(self, counts: Q, tallies: Q, *by: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+        """Figures of both tables, read at one moment, lest what is folded meanwhile is told twice or not at all."""
+        counted, folded = (
+            table.using(self._store.database)
+            .filter(chosen, backend=self._store.alias)
+            .values_list(*by)
+            .annotate(*map(Sum, FIGURES))
+            for table, chosen in [(models.Count.objects.all(), counts), (models.Tally.objects.all(), tallies)]
+        )
+        sums: Sums[tuple[Any, ...]] = {}
+        with translated(self._store.connection):
+            for row in counted.union(folded, all=True):
+                add(sums, row[: len(by)], dict(zip(FIGURES, row[len(by) :], strict=True)))
+        return {key: dict(figures) for key, figures in sums.items()}
 
     def _jobs(self) -> QuerySet[Job]:
         return Job.objects.using(self._store.database).filter(backend=self._store.alias)

@@ -15,10 +15,24 @@ from typing import Any
 from django.db import NotSupportedError, models
 from django.db.models import F, Q
 
-from dlq.states import State
-from dlq.unique import MARK_LENGTH
+from dlq.limits import LINE_LENGTH, MARK_LENGTH
+from dlq.states import State, Waits
+from dlq.unique import UNIQUE_LENGTH
 
-__all__ = ["Attempt", "Fire", "Job", "Live", "Note", "Pause", "Runner", "Schedule", "Worker"]
+__all__ = [
+    "Attempt",
+    "Count",
+    "Fire",
+    "Job",
+    "Live",
+    "Note",
+    "Pause",
+    "Runner",
+    "Schedule",
+    "Semaphore",
+    "Tally",
+    "Worker",
+]
 
 NAME_LENGTH = 255
 
@@ -59,6 +73,7 @@ class Job(ReadOnly):
     enqueued_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
     metadata = models.TextField(null=True, help_text="A JSON object.")
+    limits = models.TextField(null=True, help_text="What holds it back beside its time, as JSON text.")
     unique = models.TextField(null=True, help_text="What no other may have at the same time, as JSON text.")
 
     state = models.SmallIntegerField(null=True, help_text="How it ended; while it lives, see its live row.")
@@ -120,11 +135,17 @@ class Live(ReadOnly):
     worker = models.CharField(max_length=NAME_LENGTH, null=True, help_text="Who holds it, or held it last.")
     claimed_at = models.DateTimeField(null=True)
     cancel = models.TextField(null=True, help_text="Why it is to be cancelled, while it runs.")
+    waits = models.SmallIntegerField(
+        null=True, help_text="What it waits for while it is blocked. 1: who knows its task; 2: a slot."
+    )
+    line = models.CharField(
+        max_length=LINE_LENGTH, null=True, help_text="Where it waits for a slot, if it has limits."
+    )
     version = models.SmallIntegerField(
         null=True, help_text="The version of its task that it waits for; only of a parked job."
     )
     mark = models.CharField(
-        max_length=MARK_LENGTH, null=True, help_text="What no other may have, as long as it keeps them out."
+        max_length=UNIQUE_LENGTH, null=True, help_text="What no other may have, as long as it keeps them out."
     )
 
     class Meta:
@@ -142,7 +163,7 @@ class Live(ReadOnly):
             ),
             models.Index("backend", "due_at", name="dlq_live_due", condition=Q(state=State.SCHEDULED.value)),
             models.Index("worker", name="dlq_live_running", condition=Q(state=State.RUNNING.value)),
-            models.Index("backend", name="dlq_live_blocked", condition=Q(state=State.BLOCKED.value)),
+            models.Index("backend", name="dlq_live_parked", condition=Q(waits=Waits.TASK.value)),
             # Those of jobs that are out of the ordinary. They are small, and cost a plain row nothing.
             models.Index(
                 "backend",
@@ -151,6 +172,16 @@ class Live(ReadOnly):
                 condition=Q(expires_at__isnull=False, state__lt=State.RUNNING.value),
             ),
             models.Index("worker", name="dlq_live_cancel", condition=Q(cancel__isnull=False)),
+            models.Index(
+                "line",
+                F("priority").desc(),
+                "seq",
+                name="dlq_live_line",
+                condition=Q(waits=Waits.LIMIT.value),
+            ),
+            models.Index(
+                "line", name="dlq_live_slot", condition=Q(line__isnull=False, state__gte=State.READY.value)
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -190,6 +221,20 @@ class Note(models.Model):
         """Found through its job."""
 
         db_table = "dlq_note"
+
+
+class Semaphore(models.Model):
+    """A key of which no more than so many jobs may be ready or run. Of all backends on this database."""
+
+    mark = models.CharField(max_length=MARK_LENGTH, primary_key=True, help_text="What its lines begin with.")
+    key = models.CharField(max_length=NAME_LENGTH)
+    slots = models.SmallIntegerField(help_text="How many there are.")
+    since = models.DateTimeField(help_text="When it was first seen.")
+
+    class Meta:
+        """Found, and locked, by its mark."""
+
+        db_table = "dlq_semaphore"
 
 
 class Pause(models.Model):
@@ -263,6 +308,7 @@ class Schedule(models.Model):
     max_interruptions = models.SmallIntegerField()
     expires_after = models.FloatField(null=True, help_text="Seconds.")
     metadata = models.TextField(null=True, help_text="A JSON object.")
+    limits = models.TextField(null=True, help_text="What holds the job back beside its time, as JSON text.")
 
     revision = models.BigIntegerField(help_text="Changes with everything that happens to it.")
     enabled = models.BooleanField(default=True)
@@ -303,3 +349,47 @@ class Fire(models.Model):
         db_table = "dlq_fire"
         constraints = [models.UniqueConstraint(fields=["backend", "key", "due_at"], name="dlq_fire_due")]
         indexes = [models.Index("backend", "at", name="dlq_fire_at")]
+
+
+class Figures(models.Model):
+    """What was counted, of one task in one queue."""
+
+    backend = models.CharField(max_length=NAME_LENGTH)
+    queue = models.CharField(max_length=NAME_LENGTH)
+    task = models.CharField(max_length=NAME_LENGTH)
+    enqueued = models.BigIntegerField(db_default=0)
+    duplicates = models.BigIntegerField(db_default=0)
+    succeeded = models.BigIntegerField(db_default=0)
+    failed = models.BigIntegerField(db_default=0)
+    cancelled = models.BigIntegerField(db_default=0)
+    retried = models.BigIntegerField(db_default=0)
+    interrupted = models.BigIntegerField(db_default=0)
+    seconds = models.FloatField(db_default=0.0, help_text="For how long attempts ran, added up.")
+
+    class Meta:
+        """No table of its own."""
+
+        abstract = True
+
+
+class Count(Figures):
+    """What one call has counted. It is folded into tallies when its minute is over."""
+
+    minute = models.DateTimeField(help_text="When it began.")
+
+    class Meta:
+        """Only ever appended to, and read in that order: no two writers meet."""
+
+        db_table = "dlq_count"
+
+
+class Tally(Figures):
+    """What many calls have counted: in a minute, or since the beginning. Rows of the same add up."""
+
+    minute = models.DateTimeField(null=True, help_text="When it began; empty in a total.")
+
+    class Meta:
+        """Found by their minute; totals, whose queue is looked up too, stand together in the index."""
+
+        db_table = "dlq_tally"
+        indexes = [models.Index(fields=["backend", "minute", "queue"], name="dlq_tally_minute")]

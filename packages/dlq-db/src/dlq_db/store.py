@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import groupby
 from uuid import UUID
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Exists, F, OuterRef, QuerySet, Value
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.db.models.functions import Least
 
-from dlq.errors import RunnerUnknown
+from dlq.errors import RunnerUnknown, StoreError
 from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
-from dlq.states import State
+from dlq.limits import Slot, slot_mark
+from dlq.logs import get_logger
+from dlq.states import State, Waits
 from dlq.store import Store
 from dlq.store.base import CANCELLABLE, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_db import controls
+from dlq_db.admitting import Admission
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
 from dlq_db.dialects import Dialect, Ear, statement
@@ -52,6 +57,8 @@ class DatabaseStore(Store):
         self._listen_notify = listen_notify
         self._pooled = pooling == "transaction"
         self._silence_polling = silence_polling
+        self._next_line = ""
+        """Where the next look for jobs that wait for a slot begins."""
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -74,9 +81,41 @@ class DatabaseStore(Store):
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         with translated(self.connection):
             enqueued = self.dialect.enqueue(self.connection, self.alias, jobs, now)
-            if ready := {job.queue for job in jobs if job.run_after is None or job.run_after <= enqueued.at}:
+            due = [job for job in jobs if job.run_after is None or job.run_after <= enqueued.at]
+            if ready := {job.queue for job in due if job.limits is None}:
                 self.tell(ready)
-            return enqueued
+        self.admit_new(jobs, now)
+        return enqueued
+
+    def admit_new(self, jobs: Iterable[NewJob], now: datetime | None) -> None:
+        """Give new jobs free slots once others can see the jobs; before that no row is touched that others need.
+
+        Raises nothing: the jobs are stored, and the next look admits them.
+        """
+        slots = {slot_mark(job.limits.slot.key): job.limits.slot for job in jobs if job.limits is not None}
+        if not slots:
+            return
+        if self.connection.in_atomic_block:
+            admit = partial(self._admit_declared, slots, now)
+            transaction.on_commit(admit, using=self.database, robust=True)
+        else:
+            self._admit_declared(slots, now)
+
+    def _admit_declared(self, slots: Mapping[str, Slot], now: datetime | None) -> None:
+        try:
+            with translated(self.connection):
+                self._tell_of(self._admission(now).admit_declared(slots))
+        except StoreError as error:
+            logger.info("New jobs were not admitted yet; the next look does it: %s", error)
+
+    def _admission(self, now: datetime | None) -> Admission:
+        return Admission(self.connection, self.dialect, now)
+
+    def _tell_of(self, admitted: Iterable[Live]) -> None:
+        """Tell those who listen to the backends of these jobs, which need not be this one."""
+        if self._listen_notify:
+            for backend, some in groupby(sorted(admitted, key=_backend_of), _backend_of):
+                self.dialect.tell(self.connection, backend, {live.queue for live in some})
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with translated(self.connection):
@@ -128,7 +167,8 @@ class DatabaseStore(Store):
             running = self._running().filter(worker=worker.id).order_by("pk").select_for_update()
             lost = [live for live in running if (live.pk, live.token) not in held]
             cancelled = [live.pk for live in lost if live.cancel is not None]
-            end(self.database, cancelled, State.CANCELLED, now)
+            if cancelled:
+                end(self.connection, self.alias, cancelled, State.CANCELLED, now or self._clock())
             for chunk in chunks([live.pk for live in lost if live.cancel is None]):
                 self._live().filter(pk__in=chunk).update(state=State.READY)
             return WorkerRef(worker.id, seat.get().incarnation)
@@ -145,14 +185,13 @@ class DatabaseStore(Store):
             return count
 
     def _unpark(self, task: str, version: int) -> int:
-        parked = self._live().filter(state=State.BLOCKED, version=version, job__task=task)
-        unparked = self._live().filter(pk__in=parked.values("pk"), state=State.BLOCKED)
-        return unparked.update(state=State.READY, version=None)
+        known = self._parked().filter(version=version, job__task=task)
+        parked = self._parked().filter(pk__in=known.values("pk"))
+        return parked.update(state=_FIRST_STATE, waits=_FIRST_WAITS, version=None)
 
     def parked(self) -> list[Version]:
         with translated(self.connection):
-            parked = self._live().filter(state=State.BLOCKED, version__isnull=False)
-            found = parked.values_list("job__task", "version").distinct()
+            found = self._parked().values_list("job__task", "version").distinct()
             return sorted((task, version or 1) for task, version in found)
 
     # --- Liveness ---
@@ -244,7 +283,7 @@ class DatabaseStore(Store):
     ) -> Cancelled:
         unique, chosen = list(dict.fromkeys(ids)), CANCELLABLE.intersection(states)
         with translated(self.connection), self.transaction():
-            return controls.cancel(self.connection, self.alias, unique, reason, chosen, now)
+            return controls.cancel(self.connection, self.alias, unique, reason, chosen, now or self._clock())
 
     def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
         unique = list(dict.fromkeys(ids))
@@ -271,10 +310,21 @@ class DatabaseStore(Store):
 
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         with translated(self.connection):
-            sight = self.dialect.look(self.connection, self.alias, runner, limit, now)
+            sight, waits = self.dialect.look(self.connection, self.alias, runner, limit, now)
             if sight.promoted and sight.ready:
                 self.tell(sight.ready)
-            return sight
+            admitted = self._admit(limit, now) if waits and limit else []
+            ready = {live.queue for live in admitted if live.backend == self.alias}.union(sight.ready)
+            return replace(sight, admitted=len(admitted), ready=sorted(ready)) if admitted else sight
+
+    def admit(self, limit: int, *, now: datetime | None = None) -> int:
+        with translated(self.connection):
+            return len(self._admit(limit, now))
+
+    def _admit(self, limit: int, now: datetime | None) -> list[Live]:
+        admitted, self._next_line = self._admission(now).admit_any(limit, self._next_line)
+        self._tell_of(admitted)
+        return admitted
 
     def prune(
         self,
@@ -313,15 +363,31 @@ class DatabaseStore(Store):
         """One in which a verb may read and then write, inside the caller's if there is one."""
         return self.dialect.transaction(self.connection)
 
+    def _clock(self) -> datetime:
+        return self.dialect.clock(self.connection)
+
     def _live(self) -> QuerySet[Live]:
         return Live.objects.using(self.database).filter(backend=self.alias)
+
+    def _parked(self) -> QuerySet[Live]:
+        return self._live().filter(waits=Waits.TASK)
 
     def _running(self) -> QuerySet[Live]:
         return self._live().filter(state=State.RUNNING)
 
 
+_FIRST_STATE = Case(When(line=None, then=State.READY), default=State.BLOCKED)
+_FIRST_WAITS = Case(When(line=None, then=None), default=Waits.LIMIT)
+"""What a parked job becomes: see ``lines.first_state``."""
+
+logger = get_logger("dlq.store")
+
 DEDICATED = "DLQ_DEDICATED"
 """Marks the settings of a connection that ``dedicate`` has put in the place of Django's own."""
+
+
+def _backend_of(live: Live) -> str:
+    return live.backend
 
 
 def _oldest(running: QuerySet[Live], limit: int) -> list[Claim]:

@@ -9,9 +9,10 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import NewJob
-from dlq.states import State
+from dlq.states import State, Waits
 from dlq.unique import OnDuplicate, duplicate_reason, mark_of, unique_to_json
 from dlq_db.chunks import chunks
+from dlq_db.lines import first_state
 from dlq_db.models import Job, Live
 
 __all__ = ["duplicates_of", "holders", "reject", "take_over"]
@@ -96,11 +97,14 @@ def take_over(
     waits = job.run_after is not None and job.run_after > now
     if live.priority != job.priority or waits or live.state == State.SCHEDULED:
         live.seq = place()
-    if live.state != State.BLOCKED:
-        live.state = State.SCHEDULED if waits else State.READY
+    if live.waits != Waits.TASK and waits:
+        live.state, live.waits = State.SCHEDULED, None
+    elif live.state == State.SCHEDULED:
+        live.state, live.waits = first_state(live.line)
     expires_at = None if job.expires_after is None else now + timedelta(seconds=job.expires_after)
     lives.filter(pk=other).update(
         state=live.state,
+        waits=live.waits,
         seq=live.seq,
         priority=job.priority,
         due_at=job.run_after if waits else None,

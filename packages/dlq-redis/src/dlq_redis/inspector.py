@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import Any
 from uuid import UUID
 
 from dlq.job import JobRecord
 from dlq.states import State
-from dlq.store import Inspector, JobFilter, QueueCounts
+from dlq.store import Inspector, JobFilter, QueueCounts, SlotCounts, Tally, Total
 from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_redis.clock import moment
 from dlq_redis.data import due_since
+from dlq_redis.limits import semaphore_of
 from dlq_redis.replies import records_of
 from dlq_redis.rows import row_of
 from dlq_redis.store import LOOKED_AT, RedisStore
+from dlq_redis.tallies import figures_of, minute_at, minute_from
 from dlq_redis.texts import pairs, text
 
 __all__ = ["RedisInspector"]
+
+
+MINUTES_AT_ONCE = 60
+"""Minutes whose tallies one script reads: a server does nothing else meanwhile."""
 
 
 class RedisInspector(Inspector):
@@ -56,6 +63,21 @@ class RedisInspector(Inspector):
         ]
         return sorted(runners, key=lambda runner: runner.id)
 
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        known = iter(self._store.call("semaphores"))
+        named = [(*semaphore_of(raw), mark) for mark, raw in zip(known, known, strict=True)]
+        found = sorted(each for each in named if each[0] > after)
+        counts: list[SlotCounts] = []
+        # Some may turn out to have been given up meanwhile.
+        for batch in batched(found, limit):
+            used = iter(self._store.call("slots", None, *(mark for _, _, mark in batch)))
+            for (key, slots, _), held, waiting in zip(batch, used, used, strict=True):
+                if held or waiting:
+                    counts.append(SlotCounts(key=key, limit=slots, held=held, waiting=waiting))
+            if len(counts) >= limit:
+                break
+        return counts[:limit]
+
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
         found: list[JobRecord] = []
         below: bytes | None = b"" if before is None else before.bytes
@@ -66,6 +88,32 @@ class RedisInspector(Inspector):
             below, records = self._store.call("jobs", None, below, limit - len(found), LOOKED_AT, *wanted)
             found += records_of(records)
         return found
+
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        found: list[Tally] = []
+        begin, end = minute_from(since), b"" if until is None else minute_from(until)
+        while begin is not None:
+            begin, minutes = self._store.call("tallies", None, begin, end, MINUTES_AT_ONCE)
+            found += [
+                Tally(minute=minute_at(number), queue=queue, task=task, **figures)
+                for number, flat in minutes
+                for (queue, task), figures in figures_of(flat)
+                if (queues is None or queue in queues) and (tasks is None or task in tasks)
+            ]
+        return found
+
+    def totals(self) -> list[Total]:
+        return [
+            Total(queue=queue, task=task, **figures)
+            for (queue, task), figures in figures_of(self._store.call("totals"))
+        ]
 
 
 def _wanted(values: Collection[object] | None) -> list[object]:

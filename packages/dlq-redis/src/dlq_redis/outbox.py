@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import Error, ProgrammingError, connections, transaction
 
 from dlq.errors import StoreError, StoreNotReady, StoreUnavailable
-from dlq.job import JobRecord, NewJob
+from dlq.job import Enqueued, JobRecord, NewJob
 from dlq.logs import get_logger
 from dlq.states import State
 from dlq.workers import Sight
@@ -48,7 +48,8 @@ class OutboxStore(RedisStore):
 
     # --- Clients ---
 
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
+        """Whether a job is a duplicate is decided when it is relayed."""
         at = now or datetime.now(UTC)
         with translated(self.server.name):
             rows = [
@@ -65,7 +66,7 @@ class OutboxStore(RedisStore):
             Outgoing.objects.using(self.database).bulk_create(rows, ignore_conflicts=True)
         soon = partial(self._relay_soon, [job.id for job in jobs])
         transaction.on_commit(soon, using=self.database, robust=True)
-        return at
+        return Enqueued(at=at)
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with self._database_errors():  # First: what leaves the outbox meanwhile is found in Redis.

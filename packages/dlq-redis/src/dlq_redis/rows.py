@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct
 
-from dlq_redis.texts import name_at
+from dlq.states import State, Waits
+from dlq_redis.texts import name_at, part_at
 
 __all__ = ["HAS_RESULT", "Row", "row_of"]
 
 _ROW = Struct(">BBBIIHHddd")
 _TIMES = Struct(">ddd")
-_HAS_TIMES = 32
+_HAS_TIMES, _HAS_LIMITS = 32, 64
 HAS_RESULT = 16
 _BAND = 2**45
 
@@ -34,7 +35,16 @@ class Row:
     queue: str
     task: str
     worker: str
+    limits: bytes
+    """What ``packed_limits`` has packed; empty without limits."""
     result: bytes
+
+    @property
+    def waits(self) -> Waits | None:
+        """What it waits for while it is blocked."""
+        if self.state != State.BLOCKED:
+            return None
+        return Waits.TASK if self.at else Waits.LIMIT  # A parked one has the version there.
 
 
 def row_of(raw: bytes) -> Row:
@@ -48,6 +58,9 @@ def row_of(raw: bytes) -> Row:
     if flags & _HAS_TIMES:
         at, started, keep = _TIMES.unpack_from(raw, end)
         end += _TIMES.size
+    limits = b""
+    if flags & _HAS_LIMITS:
+        limits, end = part_at(raw, end)
     return Row(
         state=state,
         flags=flags,
@@ -63,5 +76,6 @@ def row_of(raw: bytes) -> Row:
         queue=queue,
         task=task,
         worker=worker,
+        limits=limits,
         result=raw[end:],
     )

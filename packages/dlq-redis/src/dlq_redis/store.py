@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from redis.exceptions import NoScriptError
 
 from dlq.errors import RunnerUnknown, StoreError, StoreNotReady
-from dlq.job import LOG_LINES, Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import LOG_LINES, Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.logs import get_logger
 from dlq.states import State
 from dlq.store import Store
 from dlq.store.base import CANCELLABLE, Version
+from dlq.store.tallies import TALLIES_KEPT
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_redis import connection
 from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
@@ -77,23 +78,24 @@ class RedisStore(Store):
 
     # --- Clients ---
 
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         with translated(self.server.name):
             packed = [part for job in jobs for part in (packed_head(job), packed_data(job))]
+        told = [int(any(job.unique for job in jobs)), *packed]
         if self._durability is Durability.AOF:
-            return self._enqueue_durably(jobs, [_at(now), *packed])
-        return moment(self.call("enqueue", now, *packed))
+            return self._enqueue_durably(jobs, [_at(now), *told])
+        return _enqueued(*self.call("enqueue", now, *told))
 
-    def _enqueue_durably(self, jobs: Sequence[NewJob], told: list[Any]) -> datetime:
+    def _enqueue_durably(self, jobs: Sequence[NewJob], told: list[Any]) -> Enqueued:
         with translated(self.server.name):
-            enqueued_at, is_on_disk = run_durably(self.server, script("enqueue"), self.tag, told)
+            reply, is_on_disk = run_durably(self.server, script("enqueue"), self.tag, told)
         if not is_on_disk:
             raise NotDurable(
                 f"{self.server.name} has taken {len(jobs)} jobs, but has not said in time that they are on its disk. "
                 f"To enqueue them again, under the same ids, is harmless.",
                 [job.id for job in jobs],
             )
-        return moment(enqueued_at)
+        return _enqueued(*reply)
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         return list(records_of(self.call("get", None, 1, *(id.bytes for id in set(ids)))))
@@ -237,10 +239,13 @@ class RedisStore(Store):
     # --- Upkeep ---
 
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
-        promoted, expired, ready, paused, told, asked = self.call("look", now, runner, limit)
+        promoted, expired, admitted, ready, paused, told, asked = self.call(
+            "look", now, runner, limit, TALLIES_KEPT // timedelta(microseconds=1)
+        )
         return Sight(
             promoted=promoted,
             expired=expired,
+            admitted=admitted,
             ready=_names(ready),
             paused=_names(paused),
             instructions=sorted(
@@ -252,6 +257,9 @@ class RedisStore(Store):
                 for worker, id, token, reason in asked
             ],
         )
+
+    def admit(self, limit: int, *, now: datetime | None = None) -> int:
+        return int(self.call("admit", now, limit))
 
     def prune(
         self,
@@ -303,6 +311,11 @@ class RedisStore(Store):
 
 def _at(now: datetime | None) -> bytes | int:
     return b"" if now is None else ticks(now)
+
+
+def _enqueued(at: bytes, duplicates: Sequence[bytes]) -> Enqueued:
+    ids = iter(_ids(duplicates))
+    return Enqueued(at=moment(at), duplicates=dict(zip(ids, ids, strict=True)))
 
 
 def _ids(raw: Sequence[bytes]) -> list[UUID]:

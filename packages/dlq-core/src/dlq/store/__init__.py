@@ -1,10 +1,11 @@
 """The interfaces between the runtime and storage."""
 
 from dlq.store.base import Store
-from dlq.store.inspector import Inspector, JobFilter, QueueCounts
+from dlq.store.inspector import Inspector, JobFilter, QueueCounts, SlotCounts
 from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
+from dlq.store.tallies import Tally, Total
 
 __all__ = [
     "Inspector",
@@ -15,5 +16,8 @@ __all__ = [
     "MemoryStore",
     "QueueCounts",
     "Schedules",
+    "SlotCounts",
     "Store",
+    "Tally",
+    "Total",
 ]

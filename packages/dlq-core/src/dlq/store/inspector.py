@@ -10,9 +10,10 @@ from uuid import UUID
 
 from dlq.job import JobRecord
 from dlq.states import State
+from dlq.store.tallies import Tally, Total
 from dlq.workers import RunnerInfo
 
-__all__ = ["Inspector", "JobFilter", "QueueCounts"]
+__all__ = ["Inspector", "JobFilter", "QueueCounts", "SlotCounts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,19 @@ class QueueCounts:
     paused: bool = False
     paused_until: datetime | None = None
     """None for a pause without an end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCounts:
+    """How the slots of one key are used."""
+
+    key: str
+    limit: int
+    """How many there are."""
+    held: int
+    """How many jobs are ready or run with one."""
+    waiting: int
+    """How many jobs are blocked for want of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +70,34 @@ class Inspector(ABC):
         """The registered runners with their workers, sorted by id. Lost ones are among them until rescued."""
 
     @abstractmethod
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        """Up to ``limit`` keys that come after this one and have jobs which hold a slot or wait for one, sorted.
+
+        What each of the jobs waits for is in its record: ask ``jobs`` for those that are blocked.
+        """
+
+    @abstractmethod
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
         """Jobs by descending id, which is about newest first, without their history and log.
 
         ``before`` is the last id of the page before this one.
         """
+
+    @abstractmethod
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        """What was counted in each minute that began at ``since`` or later, and before ``until``.
+
+        Of these queues and tasks, or of all, sorted by minute, queue and task. Only the minutes of the last
+        ``TALLIES_KEPT`` are known; nothing is said of a minute in which nothing happened.
+        """
+
+    @abstractmethod
+    def totals(self) -> list[Total]:
+        """What was counted since the store began, sorted by queue and task. No figure ever shrinks."""

@@ -36,6 +36,9 @@ class Dialect(Protocol):
     def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int]:
         """So many new values of ``seq``, rising."""
 
+    def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
+        """Have blocked jobs, whose rows are locked, be ready in this order, behind those that are."""
+
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
     ) -> Enqueued:
@@ -61,8 +64,8 @@ class Dialect(Protocol):
 
     def look(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
-    ) -> Sight:
-        """See ``Store.look``."""
+    ) -> tuple[Sight, bool]:
+        """See ``Store.look``, but for admission; and whether any job waits for a slot."""
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None

@@ -52,6 +52,12 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField(null=True)),
                 ("metadata", models.TextField(help_text="A JSON object.", null=True)),
                 (
+                    "limits",
+                    models.TextField(
+                        help_text="What holds it back beside its time, as JSON text.", null=True
+                    ),
+                ),
+                (
                     "unique",
                     models.TextField(
                         help_text="What no other may have at the same time, as JSON text.", null=True
@@ -207,6 +213,19 @@ class Migration(migrations.Migration):
                     models.TextField(help_text="Why it is to be cancelled, while it runs.", null=True),
                 ),
                 (
+                    "waits",
+                    models.SmallIntegerField(
+                        help_text="What it waits for while it is blocked. 1: who knows its task; 2: a slot.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "line",
+                    models.CharField(
+                        help_text="Where it waits for a slot, if it has limits.", max_length=33, null=True
+                    ),
+                ),
+                (
                     "version",
                     models.SmallIntegerField(
                         help_text="The version of its task that it waits for; only of a parked job.",
@@ -224,6 +243,26 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "dlq_live",
+            },
+        ),
+        migrations.CreateModel(
+            name="Semaphore",
+            fields=[
+                (
+                    "mark",
+                    models.CharField(
+                        help_text="What its lines begin with.",
+                        max_length=16,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("key", models.CharField(max_length=255)),
+                ("slots", models.SmallIntegerField(help_text="How many there are.")),
+                ("since", models.DateTimeField(help_text="When it was first seen.")),
+            ],
+            options={
+                "db_table": "dlq_semaphore",
             },
         ),
         migrations.CreateModel(
@@ -246,6 +285,70 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "dlq_note",
+            },
+        ),
+        migrations.CreateModel(
+            name="Count",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("backend", models.CharField(max_length=255)),
+                ("queue", models.CharField(max_length=255)),
+                ("task", models.CharField(max_length=255)),
+                ("enqueued", models.BigIntegerField(db_default=0)),
+                ("duplicates", models.BigIntegerField(db_default=0)),
+                ("succeeded", models.BigIntegerField(db_default=0)),
+                ("failed", models.BigIntegerField(db_default=0)),
+                ("cancelled", models.BigIntegerField(db_default=0)),
+                ("retried", models.BigIntegerField(db_default=0)),
+                ("interrupted", models.BigIntegerField(db_default=0)),
+                (
+                    "seconds",
+                    models.FloatField(db_default=0.0, help_text="For how long attempts ran, added up."),
+                ),
+                ("minute", models.DateTimeField(help_text="When it began.")),
+            ],
+            options={
+                "db_table": "dlq_count",
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="Tally",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("backend", models.CharField(max_length=255)),
+                ("queue", models.CharField(max_length=255)),
+                ("task", models.CharField(max_length=255)),
+                ("enqueued", models.BigIntegerField(db_default=0)),
+                ("duplicates", models.BigIntegerField(db_default=0)),
+                ("succeeded", models.BigIntegerField(db_default=0)),
+                ("failed", models.BigIntegerField(db_default=0)),
+                ("cancelled", models.BigIntegerField(db_default=0)),
+                ("retried", models.BigIntegerField(db_default=0)),
+                ("interrupted", models.BigIntegerField(db_default=0)),
+                (
+                    "seconds",
+                    models.FloatField(db_default=0.0, help_text="For how long attempts ran, added up."),
+                ),
+                (
+                    "minute",
+                    models.DateTimeField(help_text="When it began; empty in a total.", null=True),
+                ),
+            ],
+            options={
+                "db_table": "dlq_tally",
+                "abstract": False,
+                "indexes": [models.Index(fields=["backend", "minute", "queue"], name="dlq_tally_minute")],
             },
         ),
         migrations.AddIndex(
@@ -316,9 +419,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="live",
-            index=models.Index(
-                models.F("backend"), condition=models.Q(("state", 2)), name="dlq_live_blocked"
-            ),
+            index=models.Index(models.F("backend"), condition=models.Q(("waits", 1)), name="dlq_live_parked"),
         ),
         migrations.AddIndex(
             model_name="live",
@@ -333,6 +434,24 @@ class Migration(migrations.Migration):
             model_name="live",
             index=models.Index(
                 models.F("worker"), condition=models.Q(("cancel__isnull", False)), name="dlq_live_cancel"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(
+                models.F("line"),
+                models.OrderBy(models.F("priority"), descending=True),
+                models.F("seq"),
+                condition=models.Q(("waits", 2)),
+                name="dlq_live_line",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(
+                models.F("line"),
+                condition=models.Q(("line__isnull", False), ("state__gte", 3)),
+                name="dlq_live_slot",
             ),
         ),
         migrations.AddConstraint(

@@ -61,6 +61,12 @@ class Migration(migrations.Migration):
                 ("max_interruptions", models.SmallIntegerField()),
                 ("expires_after", models.FloatField(help_text="Seconds.", null=True)),
                 ("metadata", models.TextField(help_text="A JSON object.", null=True)),
+                (
+                    "limits",
+                    models.TextField(
+                        help_text="What holds the job back beside its time, as JSON text.", null=True
+                    ),
+                ),
                 ("revision", models.BigIntegerField(help_text="Changes with everything that happens to it.")),
                 ("enabled", models.BooleanField(default=True)),
                 ("orphaned", models.BooleanField(default=False, help_text="Nobody declares it any more.")),

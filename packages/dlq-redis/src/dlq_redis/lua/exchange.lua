@@ -4,7 +4,7 @@
 -- ARGV:  [1] now, or empty; [2] worker; [3] its incarnation; [4] how many claims at most; [5] the newest version of data
 --        that the caller reads; [6] how many queues, then these; then outcomes, each packed into one
 -- Reply: whether the worker is registered: 1 or 0; stale ids; already settled ids; claims: id, row, data, metadata
---: include keys clock rows batch moves settling
+--: include keys clock rows batch moves queues admitting settling
 
 local worker, limit, newest, queues = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local registered = redis.call('HGET', WORKER .. worker, 'incarnation') == ARGV[3]
@@ -28,11 +28,12 @@ for _, said in ipairs(outcomes) do
   end
 end
 flush()
+admit_touched()
 
-local claims = {}
+local claims, UNTIL_STARTED = {}, 's'
 
 -- A job whose data this worker could not read waits, visible, for one that can.
-local function park(id, row)
+local function put_aside(id, row)
   leave(id, row, true)
   row.at = 1
   enter(id, row, BLOCKED)
@@ -41,6 +42,9 @@ end
 local function claim(id, row, data)
   leave(id, row, true)
   row.token, row.worker, row.at = row.token + 1, worker, NOW
+  if has(row, IS_UNIQUE) and string.sub(redis.call('HGET', MARKS, id), 1, 1) == UNTIL_STARTED then
+    give_mark_back(id)
+  end
   enter(id, row, RUNNING)
   local n = #claims
   claims[n + 1], claims[n + 2], claims[n + 3] = id, rows_to_write[#rows_to_write], data
@@ -58,7 +62,7 @@ local function claim_from(queue)
     for at, id in ipairs(found) do
       local row = waiting[at] and data[at] and read(waiting[at])  -- Nothing is left of what somebody has deleted.
       if row and string.byte(data[at]) > newest then
-        park(id, row)
+        put_aside(id, row)
       elseif row then
         claim(id, row, data[at])
         limit = limit - 1

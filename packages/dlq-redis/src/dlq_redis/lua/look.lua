@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
 -- Let jobs expire, promote those that are due, and say what concerns a runner. See Store.look.
 -- KEYS:  [1] the backend's tag
--- ARGV:  [1] now, or empty; [2] runner; [3] how many jobs at most, of each kind
--- Reply: how many were promoted; how many have expired; ready queues; paused queues; instructions: worker, order, number;
+-- ARGV:  [1] now, or empty; [2] runner; [3] how many jobs at most, of each kind; [4] the microseconds for which
+--        tallies are kept by the minute
+-- Reply: how many were promoted; how many have expired; how many were admitted; ready queues; paused queues;
+--        instructions: worker, order, number;
 --        cancellations: worker, id, token, reason
---: include keys clock rows batch moves queues
+--: include keys clock rows batch moves queues admitting
 
 local limit, now = tonumber(ARGV[3]), string.format('%.0f', NOW)
 
@@ -21,9 +23,18 @@ for _, id in ipairs(due) do
   local row = scheduled[id]
   leave(id, row)
   row.place = next_place(row.place)
-  enter(id, row, RUNNABLE)
+  queue_up(id, row)
 end
 flush()
+local admitted = admit_any(limit)
+
+if limit > 0 then
+  local last = string.format('(%.0f', math.ceil((NOW - ARGV[4]) / 60000000))
+  for _, minute in ipairs(redis.call('ZRANGEBYSCORE', MINUTES, '-inf', last)) do
+    redis.call('UNLINK', TALLY .. minute)
+  end
+  redis.call('ZREMRANGEBYSCORE', MINUTES, '-inf', last)
+end
 
 local crew, instructions = {}, {}
 for _, worker in ipairs(redis.call('SMEMBERS', CREW .. ARGV[2])) do
@@ -47,4 +58,4 @@ local paused, names = paused_queues(), {}
 for queue in pairs(paused) do
   names[#names + 1] = queue
 end
-return { #due, #expired, ready_queues(paused), names, instructions, cancellations }
+return { #due, #expired, admitted, ready_queues(paused), names, instructions, cancellations }

@@ -10,16 +10,23 @@ for at = 2, #ARGV do
   ids[#ids + 1] = ARGV[at]
 end
 local rows, known = load(ids)
+
+-- Not one of which another is waiting or running: one is enough.
+local function may_live(id, row)
+  return not has(row, IS_UNIQUE) or take_mark(id, redis.call('HGET', MARKS, id)) == id
+end
+
 for _, id in ipairs(known) do
   local row = rows[id]
-  if row.state == FAILED or row.state == CANCELLED then
+  if (row.state == FAILED or row.state == CANCELLED) and may_live(id, row) then
+    redis.call('HDEL', DUPLICATES, id)
     leave(id, row)
     take_reason(id, row)
     mark(row, HAS_RESULT, false)
     row.attempts, row.interruptions, row.expires, row.keep, row.started = 0, 0, 0, 0, 0
     row.worker, row.result = '', ''
     row.place = next_place(row.place)
-    enter(id, row, RUNNABLE)
+    queue_up(id, row)
     revived[#revived + 1] = id
   end
 end

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from dlq.job import JobRecord
 from dlq.states import State
-from dlq.store.inspector import Inspector, JobFilter, QueueCounts
+from dlq.store.inspector import Inspector, JobFilter, QueueCounts, SlotCounts
 from dlq.store.memory.jobs import StoredJob, record_of
 from dlq.store.memory.store import MemoryStore, clock
+from dlq.store.tallies import Tally, Total
 from dlq.workers import RunnerInfo
 
 __all__ = ["MemoryInspector"]
@@ -54,6 +55,21 @@ class MemoryInspector(Inspector):
                 for id, known in sorted(self._store.runners.items())
             ]
 
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        with self._store.lock:
+            admission = self._store.admission
+            found = [
+                SlotCounts(
+                    key=slot.key,
+                    limit=slot.limit,
+                    held=len(admission.held(mark)),
+                    waiting=len(admission.waiting(mark)),
+                )
+                for mark, slot in admission.slots.items()
+                if slot.key > after
+            ]
+        return sorted((s for s in found if s.held or s.waiting), key=lambda s: s.key)[:limit]
+
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> list[JobRecord]:
         with self._store.lock:
             found = [
@@ -67,6 +83,28 @@ class MemoryInspector(Inspector):
             ]
             found.sort(key=lambda job: job.new.id, reverse=True)
             return [replace(record_of(job), history=(), log=()) for job in found[:limit]]
+
+    def tallies(
+        self,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] | None = None,
+    ) -> list[Tally]:
+        with self._store.lock:
+            return [
+                tally
+                for tally in self._store.tallies.by_minute()
+                if tally.minute >= since
+                and (until is None or tally.minute < until)
+                and (queues is None or tally.queue in queues)
+                and (tasks is None or tally.task in tasks)
+            ]
+
+    def totals(self) -> list[Total]:
+        with self._store.lock:
+            return self._store.tallies.totals()
 
 
 def _counts_of(

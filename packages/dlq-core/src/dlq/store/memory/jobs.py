@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from dlq.job import LOG_LINES, Attempt, Claim, Counted, Failure, JobRecord, NewJob, Note, Outcome
-from dlq.states import FINISHED, State
+from dlq.states import FINISHED, State, Waits
 from dlq.unique import duplicate_reason, mark_of
 
 __all__ = ["StoredJob", "claim_of", "oldest", "record_of"]
@@ -30,6 +30,10 @@ class StoredJob:
     """The version of its task that it waits for."""
     due_at: datetime | None = None
     expires_at: datetime | None = None
+    line: str | None = None
+    """Where it waits for a slot; None for a job without limits."""
+    waits: Waits | None = None
+    """What it waits for while it is blocked."""
     token: int = 0
     settled: tuple[int, str] | None = None
     """The last token that settled the job, and who settled with it."""
@@ -53,9 +57,24 @@ class StoredJob:
         """From when on it could have run."""
         return max(self.enqueued_at, self.new.run_after or self.enqueued_at)
 
+    def queue(self, sequence: int) -> None:
+        """Its time has come: it is ready, or waits for a slot."""
+        if self.line is None:
+            self.state, self.sequence = State.READY, sequence
+        else:
+            self.block(sequence)
+
+    def block(self, sequence: int) -> None:
+        """Wait for a slot."""
+        self.state, self.waits, self.sequence = State.BLOCKED, Waits.LIMIT, sequence
+
+    def admit(self, sequence: int) -> None:
+        """Have the slot."""
+        self.state, self.waits, self.sequence = State.READY, None, sequence
+
     def finish(self, state: State, now: datetime) -> None:
         """Reach a finished state without having run; a failed job, which ran, keeps what is known of that."""
-        self.mark = None
+        self.mark = self.waits = None
         if self.state is not State.FAILED:
             self.started_at = self.worker = None
         self.state, self.finished_at, self.due_at, self.parked_for = state, now, None, None
@@ -98,10 +117,11 @@ class StoredJob:
         self.worker = None
         if self.state is State.SCHEDULED:
             self.due_at = now + timedelta(seconds=outcome.delay)
-        elif self.state is State.BLOCKED and outcome.version is not None:
-            self.parked_for = (self.new.task, outcome.version)
+        elif self.state is State.BLOCKED:
+            self.waits = Waits.TASK
+            self.parked_for = (self.new.task, outcome.version or 1)
         elif self.state is State.READY and outcome.counted is Counted.ATTEMPT:
-            self.sequence = next(iter(sequence))
+            self.queue(next(iter(sequence)))
 
     def _end(self, outcome: Outcome, started_at: datetime, now: datetime) -> None:
         self.result, self.started_at, self.finished_at = outcome.result, started_at, now
@@ -119,17 +139,19 @@ class StoredJob:
 
     def take_over(self, other: StoredJob) -> None:
         """Be what the other job, which is new, says, but for its id and its queue."""
-        moved = self.new.priority != other.new.priority or State.SCHEDULED in (self.state, other.state)
+        waits, moved = other.state is State.SCHEDULED, self.new.priority != other.new.priority
         self.new = replace(other.new, id=self.new.id, queue=self.new.queue, unique=self.new.unique)
         self.metadata, self.expires_at, self.due_at = other.metadata, other.expires_at, other.due_at
-        if self.state is not State.BLOCKED:
-            self.state = other.state
-        if moved:
+        if self.waits is not Waits.TASK and waits:
+            self.state, self.waits = State.SCHEDULED, None
+        elif self.state is State.SCHEDULED:
+            self.queue(other.sequence)
+        if moved or waits:
             self.sequence = other.sequence
 
     def revive(self, sequence: int) -> None:
         """Become ready again after the end."""
-        self.state, self.sequence = State.READY, sequence
+        self.queue(sequence)
         self.mark, self.duplicate_of = mark_of(self.new.unique), None
         self.attempts = self.interruptions = 0
         self.started_at = self.finished_at = self.keep_until = self.expires_at = None
@@ -170,6 +192,7 @@ def claim_of(job: StoredJob) -> Claim:
         overrides=job.new.overrides,
         expires_at=job.expires_at,
         metadata=job.metadata,
+        line=job.line,
     )
 
 
@@ -203,6 +226,8 @@ def record_of(job: StoredJob) -> JobRecord:
         progress=job.progress,
         message=job.message,
         log=tuple(job.log),
+        limits=job.new.limits,
+        waits=job.waits,
         unique=job.new.unique,
         duplicate_of=job.duplicate_of,
     )

@@ -11,10 +11,14 @@ from uuid import UUID
 
 from dlq.errors import RunnerUnknown
 from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.limits import line_of, slot_of
 from dlq.states import WAITING, State
 from dlq.store.base import CANCELLABLE, Store, Version
+from dlq.store.memory.admission import Admission
 from dlq.store.memory.jobs import StoredJob, claim_of, oldest, record_of
+from dlq.store.memory.tallies import MemoryTallies
 from dlq.store.schedules import FireRecord, ScheduleRecord
+from dlq.store.tallies import figures_of
 from dlq.unique import OnDuplicate, mark_of
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
@@ -41,6 +45,7 @@ class MemoryStore(Store):
         self.workers: dict[str, WorkerInfo] = {}
         self.schedules: dict[str, ScheduleRecord] = {}
         self.fires: dict[tuple[str, datetime], FireRecord] = {}
+        self.tallies = MemoryTallies()
         self._pauses: dict[str, datetime | None] = {}
         self._word = threading.Condition(self.lock)
         self._said: dict[str, int] = {}
@@ -49,6 +54,8 @@ class MemoryStore(Store):
         self._heard = threading.local()
         """For each thread that listens the number of the last word that it has heard."""
         self._sequence = count(1)
+        self.admission = Admission(self.jobs, self._sequence, self.tallies)
+        """Who gets the slots."""
 
     # --- Clients ---
 
@@ -57,36 +64,49 @@ class MemoryStore(Store):
         with self.lock:
             for new in jobs:
                 if new.id not in self.jobs:
-                    job = self._stored(new, enqueued.at)
-                    self._keep_unique(job, enqueued.at)
-                    self.jobs[new.id] = job
+                    self.jobs[new.id] = self._stored(new, enqueued.at)
+                    self._take_in(self.jobs[new.id], enqueued.at)
             rejected = {new.id: self.jobs[new.id].duplicate_of for new in jobs}
             self._say({new.queue for new in jobs if self.jobs[new.id].state is State.READY})
+            self._admit({slot_of(line) for new in jobs if (line := self.jobs[new.id].line)}, enqueued.at)
         return replace(enqueued, duplicates={id: other for id, other in rejected.items() if other})
 
-    def _keep_unique(self, new: StoredJob, now: datetime) -> None:
-        if new.new.unique is None or (holder := self._holder(new.new.unique.mark)) is None:
+    def _take_in(self, job: StoredJob, now: datetime) -> None:
+        """A new job, unless it is a duplicate."""
+        unique = job.new.unique
+        if unique is not None and (holder := self._holder(unique.mark, job)) is not None:
+            if unique.on_duplicate is OnDuplicate.REPLACE and holder.state in WAITING:
+                holder.take_over(job)
+                self._say({holder.new.queue} if holder.state is State.READY else ())
+            job.reject(holder.new.id, now)
             return
-        if new.new.unique.on_duplicate is OnDuplicate.REPLACE and holder.state in WAITING:
-            holder.take_over(new)
-            self._say({holder.new.queue} if holder.state is State.READY else ())
-        new.reject(holder.new.id, now)
+        self.admission.declare(job)
+        self.tallies.add(job.new, now, {"enqueued": 1})
 
-    def _holder(self, mark: str) -> StoredJob | None:
-        return next((job for job in self.jobs.values() if job.mark == mark), None)
+    def _holder(self, mark: str, but: StoredJob | None = None) -> StoredJob | None:
+        return next((job for job in self.jobs.values() if job.mark == mark and job is not but), None)
 
     def _stored(self, new: NewJob, now: datetime) -> StoredJob:
         waits = new.run_after is not None and new.run_after > now
-        return StoredJob(
+        job = StoredJob(
             new,
             enqueued_at=now,
-            state=State.SCHEDULED if waits else State.READY,
+            state=State.SCHEDULED,
             sequence=next(self._sequence),
             metadata=new.metadata,
             due_at=new.run_after if waits else None,
             expires_at=_after(now, new.expires_after),
+            line=None if new.limits is None else line_of(self.alias, new.queue, new.limits),
             mark=mark_of(new.unique),
         )
+        if not waits:
+            job.queue(job.sequence)
+        return job
+
+    def _admit(self, marks: Collection[str], now: datetime) -> None:
+        """Give the free slots of these keys to those that wait for them."""
+        admitted = self.admission.admit(len(self.jobs), self.paused_queues(now), now, marks)
+        self._say({job.new.queue for job in admitted})
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with self.lock:
@@ -110,10 +130,12 @@ class MemoryStore(Store):
                 job = self.jobs.get(outcome.id)
                 if job is not None and job.state is State.RUNNING and job.token == outcome.token:
                     job.settle(worker.id, outcome, now, self._sequence)
+                    self.tallies.add(job.new, now, figures_of(outcome, job.state))
                 elif job is not None and job.settled == (outcome.token, worker.id):
                     already.append(outcome.id)
                 else:
                     stale.append(outcome.id)
+            self._admit({slot_of(outcome.line) for outcome in outcomes if outcome.line}, now)
             seat = self.workers.get(worker.id)
             registered = seat is not None and seat.incarnation == worker.incarnation
             ready = islice(self._ready(queues, now), limit) if registered else ()
@@ -176,6 +198,7 @@ class MemoryStore(Store):
             job.state, job.worker = State.READY, None
         else:
             job.finish(State.CANCELLED, now)
+            self.tallies.add(job.new, now, {"cancelled": 1})
 
     def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
         with self.lock:
@@ -192,8 +215,9 @@ class MemoryStore(Store):
         with self.lock:
             jobs = [job for job in self._in(State.BLOCKED) if job.parked_for in tasks]
             for job in jobs:
-                job.state, job.parked_for = State.READY, None
-            self._say({job.new.queue for job in jobs})
+                job.waits = job.parked_for = None
+                job.queue(job.sequence)
+            self._say({job.new.queue for job in jobs if job.state is State.READY})
             return len(jobs)
 
     def parked(self) -> list[Version]:
@@ -271,14 +295,15 @@ class MemoryStore(Store):
         states: Collection[State] = CANCELLABLE,
         now: datetime | None = None,
     ) -> Cancelled:
-        cancelled = Cancelled()
+        cancelled, now = Cancelled(), now or clock()
         with self.lock:
             for job in self._found(ids, CANCELLABLE.intersection(states)):
                 if job.state is State.RUNNING:
                     cancelled.asked.append(job.new.id)
                 else:
                     cancelled.done.append(job.new.id)
-                    job.finish(State.CANCELLED, now or clock())
+                    job.finish(State.CANCELLED, now)
+                    self.tallies.add(job.new, now, {"cancelled": 1})
                 job.reason = reason
         return cancelled
 
@@ -289,7 +314,7 @@ class MemoryStore(Store):
                 if job.new.unique is None or self._holder(job.new.unique.mark) is None:
                     job.revive(next(self._sequence))
                     jobs.append(job)
-            self._say({job.new.queue for job in jobs})
+            self._say({job.new.queue for job in jobs if job.state is State.READY})
             return [job.new.id for job in jobs]
 
     def instruct(self, worker: str, order: Order) -> int | None:
@@ -312,9 +337,11 @@ class MemoryStore(Store):
         with self.lock:
             own = {id: seat for id, seat in self.workers.items() if seat.runner == runner}
             paused = self.paused_queues(now)
+            self.tallies.forget(now)
             return Sight(
                 expired=self._expire(limit, now),
                 promoted=self._promote(limit, now),
+                admitted=self._admit_any(limit, now),
                 ready=self._waiting(paused),
                 paused=sorted(paused),
                 instructions=[
@@ -334,15 +361,26 @@ class MemoryStore(Store):
         expired = list(islice((job for job in over if job.state in WAITING), limit))
         for job in expired:
             job.expire(now)
+            self.tallies.add(job.new, now, {"failed": 1})
         return len(expired)
 
     def _promote(self, limit: int, now: datetime) -> int:
         due = [job for job in self._in(State.SCHEDULED) if job.due_at is not None and job.due_at <= now]
         due.sort(key=lambda job: (job.due_at, job.sequence))
         for job in due[:limit]:
-            job.state, job.due_at, job.sequence = State.READY, None, next(self._sequence)
-        self._say({job.new.queue for job in due[:limit]})
+            job.due_at = None
+            job.queue(next(self._sequence))
+        self._say({job.new.queue for job in due[:limit] if job.state is State.READY})
         return len(due[:limit])
+
+    def admit(self, limit: int, *, now: datetime | None = None) -> int:
+        with self.lock:
+            return self._admit_any(limit, now or clock())
+
+    def _admit_any(self, limit: int, now: datetime) -> int:
+        admitted = self.admission.admit(limit, self.paused_queues(now), now)
+        self._say({job.new.queue for job in admitted})
+        return len(admitted)
 
     def prune(
         self,

@@ -62,6 +62,7 @@ def _world(store: Store, inspector: Inspector) -> object:
         sorted(store.get([job.id for job in jobs]), key=lambda job: job.id),
         inspector.counts(now=NOON),
         inspector.runners(now=NOON),
+        (inspector.tallies(NOON), inspector.totals()),
         look(store, "runner-1", 0),
     )
 

@@ -357,9 +357,8 @@ class Concurrency:
             first, second = unique_job(), unique_job()
             store.enqueue([first], now=NOON)
             ended = OUTCOMES["succeeded"](claim_one(store, worker))
-            together(
-                make_store, _enqueueing([second]), lambda store, ended=ended: settle(store, worker, ended)
-            )
+            works: list[Callable[[Store], object]] = [_enqueueing([second]), settling(worker, [ended])]
+            together(make_store, *works)
             found = record(store, second.id)
             assert (found.state, found.duplicate_of) in [(State.READY, None), (State.CANCELLED, first.id)]
             store.cancel([second.id], "over", now=NOON)

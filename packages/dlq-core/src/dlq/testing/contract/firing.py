@@ -9,7 +9,9 @@ import pytest
 
 from dlq.states import State
 from dlq.store.base import Store
+from dlq.store.inspector import Inspector
 from dlq.store.schedules import Fire, Fired, FireRecord, Proposal, Schedules
+from dlq.store.tallies import Total
 from dlq.testing.contract.builders import after, new_job, record
 from dlq.testing.contract.schedule_builders import EVERYTHING, advance, due_keys, fire, job_of, put, schedule
 
@@ -72,6 +74,16 @@ class Firing:
             FireRecord(key="nightly", due_at=after(10), at=after(11), outcome=Fired.ENQUEUED, job=job.id)
         ]
         assert due_keys(schedules, 11) == []
+
+    def test_the_jobs_of_fires_are_counted_as_enqueued_once(
+        self, schedules: Schedules, inspector: Inspector
+    ) -> None:
+        found = put(schedules, schedule("a"), schedule("b"))
+        advances = [advance(each, fire(10, task="shop.report")) for each in found]
+        for _ in range(2):
+            schedules.advance(advances, now=after(61))
+        assert inspector.totals() == [Total(queue="default", task="shop.report", enqueued=2)]
+        assert [tally.minute for tally in inspector.tallies(after(0))] == [after(60)]
 
     def test_a_fired_job_is_stored_as_an_enqueued_one(self, store: Store, schedules: Schedules) -> None:
         fields = {name: value for name, value in EVERYTHING.items() if name not in ("words", "description")}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from dlq.job import Counted, NewJob, Outcome
 from dlq.states import FINISHED, WAITING, State
+from dlq.store.tallies import ENDINGS
 from dlq.testing.contract.builders import NOON
 
 __all__ = ["ModelJob", "World"]
@@ -62,12 +64,6 @@ class ModelJob:
         elif self.state is State.READY and outcome.counted is Counted.ATTEMPT:
             self.place = place()
 
-    def give_back(self, now: datetime) -> None:
-        """A reconciliation has found that nobody holds it."""
-        self.state, self.worker = State.READY, None
-        if self.reason is not None:
-            self.end(State.CANCELLED, now)
-
     def end(self, state: State, now: datetime) -> None:
         """It ends without a settlement."""
         self.state, self.finished_at, self.due_at = state, now, None
@@ -99,6 +95,8 @@ class World:
     seats: dict[str, int] = field(default_factory=dict)
     """The incarnations of the registered workers."""
     pauses: dict[str, datetime | None] = field(default_factory=dict)
+    counted: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """By queue, task and figure."""
     now: datetime = NOON
     serial: int = 0
 
@@ -120,6 +118,23 @@ class World:
             new.run_after,
             None if new.expires_after is None else self.now + timedelta(seconds=new.expires_after),
         )
+        self.count(new, {"enqueued": 1})
+
+    def count(self, new: NewJob, figures: Mapping[str, float]) -> None:
+        """Something has happened to a job."""
+        for name, value in figures.items():
+            self.counted[new.queue, new.task, name] += int(value)
+
+    def end(self, job: ModelJob, state: State) -> None:
+        """A job ends without a settlement."""
+        job.end(state, self.now)
+        self.count(job.new, {ENDINGS[state]: 1})
+
+    def give_back(self, job: ModelJob) -> None:
+        """A reconciliation has found that nobody holds it."""
+        job.state, job.worker = State.READY, None
+        if job.reason is not None:
+            self.end(job, State.CANCELLED)
 
     def chosen(self, places: Collection[int]) -> list[ModelJob]:
         """The jobs at these places."""

@@ -25,6 +25,7 @@ from dlq.job import Claim, Outcome
 from dlq.states import FINISHED, WAITING, State
 from dlq.store.base import CANCELLABLE, Store
 from dlq.store.inspector import Inspector
+from dlq.store.tallies import figures_of
 from dlq.testing.contract.builders import FAILURE, OUTCOMES, new_job, promote, runner_info, worker_info
 from dlq.testing.contract.foretelling import ModelJob
 from dlq.testing.contract.watching import BIG, RUNNER_OF, Watched
@@ -176,6 +177,7 @@ class _Machine(Watched):
         elif job.state is State.RUNNING and job.token == outcome.token:
             assert (stale, already) == (False, False)
             job.settle(by, outcome, self.world.now, self.world.next)
+            self.world.count(job.new, figures_of(outcome, job.state))
         else:
             repeated = job.settled == (outcome.token, by)
             assert (stale, already) == (not repeated, repeated)
@@ -197,7 +199,7 @@ class _Machine(Watched):
         self.world.seats[worker] = fresh.incarnation
         for job in running:
             if (job.new.id, job.token) not in held:
-                job.give_back(self.world.now)
+                self.world.give_back(job)
 
     @precondition(lambda self: any(self.world.in_state(State.BLOCKED)))
     @rule(tasks=st.sets(st.sampled_from(TASKS)))
@@ -286,7 +288,7 @@ class _Machine(Watched):
         for job in chosen:
             job.reason = reason
             if job.state is not State.RUNNING:
-                job.end(State.CANCELLED, self.world.now)
+                self.world.end(job, State.CANCELLED)
 
     @precondition(lambda self: any(self.world.in_state(*REVIVABLE)))
     @rule(at=st.integers(0, 7))
@@ -308,7 +310,7 @@ class _Machine(Watched):
         assert sight.expired == min(limit, len(late))
         for job in late[:limit]:
             job.failures += 1
-            job.end(State.FAILED, self.world.now)
+            self.world.end(job, State.FAILED)
         due = self.world.due()[:limit]
         for job in due:
             job.promote(self.world.next())

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from dlq.store.base import Store
+from dlq.store.inspector import Inspector
 from dlq.store.schedules import Advance, ScheduleRecord, Schedules
 from dlq.testing.contract.builders import NOON, MakeStore, after
 from dlq.testing.contract.concurrency import together
@@ -22,9 +23,9 @@ __all__ = ["MakeSchedules", "ScheduleContract"]
 
 
 class ScheduleContract(Declaring, Firing):
-    """What the schedules of every store promise. A store package derives from it and gives three fixtures:
-    ``make_store`` and ``store`` as for ``StoreContract``, and ``make_schedules``, which returns a function from a
-    Store object to the Schedules object that fires into it, for the same thread.
+    """What the schedules of every store promise. A store package derives from it and gives four fixtures:
+    ``make_store``, ``store`` and ``inspector`` as for ``StoreContract``, and ``make_schedules``, which returns a
+    function from a Store object to the Schedules object that fires into it, for the same thread.
     """
 
     rounds: ClassVar[int] = 5
@@ -40,6 +41,11 @@ class ScheduleContract(Declaring, Firing):
     def store(self, make_store: MakeStore) -> Store:
         """An empty store, used in the test's own thread."""
         return make_store()
+
+    @pytest.fixture
+    def inspector(self) -> Inspector:
+        """As for ``StoreContract``."""
+        raise NotImplementedError("A subclass of ScheduleContract provides the fixture inspector.")
 
     @pytest.fixture
     def make_schedules(self) -> MakeSchedules:

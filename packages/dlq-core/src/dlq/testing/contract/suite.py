@@ -14,6 +14,7 @@ from dlq.testing.contract.builders import MakeStore, register
 from dlq.testing.contract.cancelling import Cancelling
 from dlq.testing.contract.claiming import Claiming
 from dlq.testing.contract.concurrency import Concurrency
+from dlq.testing.contract.contending import Contending
 from dlq.testing.contract.deduplicating import Deduplicating
 from dlq.testing.contract.enqueueing import Enqueueing
 from dlq.testing.contract.expiring import Expiring
@@ -23,6 +24,7 @@ from dlq.testing.contract.inspecting import Inspecting
 from dlq.testing.contract.instructing import Instructing
 from dlq.testing.contract.intervening import Intervening
 from dlq.testing.contract.keeping import Keeping
+from dlq.testing.contract.limiting import Limiting
 from dlq.testing.contract.listening import Listening
 from dlq.testing.contract.liveness import Liveness
 from dlq.testing.contract.looking import Looking
@@ -35,6 +37,7 @@ from dlq.testing.contract.reaching import Reaching
 from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
 from dlq.testing.contract.settling import Settling
+from dlq.testing.contract.tallying import Tallying
 from dlq.workers import WorkerRef
 
 __all__ = ["StoreContract"]
@@ -62,8 +65,11 @@ class StoreContract(
     Keeping,
     Reaching,
     Inspecting,
+    Tallying,
     Aliases,
     Concurrency,
+    Limiting,
+    Contending,
     Intervening,
     Modelled,
 ):
@@ -83,8 +89,8 @@ class StoreContract(
 
     A test that a store cannot pass yet is overridden with ``@pytest.mark.xfail(reason=...)`` over a call of
     the original; overriding or removing one in any other way fails ``test_the_contract_is_whole``. The
-    figures ``claimers``, ``rounds``, ``model_examples`` and ``model_steps`` may be set for the store, and
-    ``can_listen`` is False where ``Store.listen`` returns None.
+    figures ``claimers``, ``rounds``, ``countings``, ``model_examples`` and ``model_steps`` may be set for the store,
+    and ``can_listen`` is False where ``Store.listen`` returns None.
     """
 
     @pytest.fixture

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
+from dlq.store.tallies import FIGURES
 from dlq.testing.contract.foretelling import World
 
 __all__ = ["BIG", "RUNNER_OF", "Watched"]
@@ -29,6 +30,7 @@ class Watched(RuleBasedStateMachine):
         self.world = World()
         self.seen: dict[UUID, State] = {}
         assert inspector.counts() == [], "The example before this one left something behind."
+        self.counted_before = self.counted()
 
     @invariant()
     def every_job_is_as_foretold(self) -> None:
@@ -53,6 +55,22 @@ class Watched(RuleBasedStateMachine):
         assert counted == Counter((job.new.queue, job.state) for job in self.world.jobs.values())
         assert sum(counted.values()) == len(self.world.jobs)
         assert [row.queue for row in rows if row.paused] == self.world.paused()
+
+    @invariant()
+    def everything_is_counted(self) -> None:
+        """What came and what became of it, since the beginning; seconds are whole ones."""
+        assert self.counted() == self.counted_before + self.world.counted
+
+    def counted(self) -> Counter[tuple[str, str, str]]:
+        """What the store has counted, by queue, task and figure."""
+        return Counter(
+            {
+                (total.queue, total.task, name): int(figure)
+                for total in self.inspector.totals()
+                for name in FIGURES
+                if (figure := getattr(total, name))
+            }
+        )
 
     @invariant()
     def every_list_is_as_foretold(self) -> None:

@@ -15,7 +15,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from dlq.job import LOG_LINES, Enqueued, Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
+from dlq.store.tallies import TALLIES_KEPT
 from dlq.workers import Sight, WorkerRef
+from dlq_db.admitting import Admission
 from dlq_db.dialects.postgresql import sessions
 from dlq_db.dialects.postgresql.arguments import (
     advance_columns,
@@ -30,8 +32,20 @@ from dlq_db.dialects.postgresql.looking import Looking, Served
 from dlq_db.dialects.postgresql.marks import Place, Searches
 from dlq_db.dialects.postgresql.replies import claim_of, place_of, sight_of
 from dlq_db.dialects.postgresql.telling import tell
+from dlq_db.lines import released
+from dlq_db.tallying import FOLDED_AT_ONCE, Folds
 
 __all__ = ["PostgreSQL", "Searches"]
+
+READY = """
+    UPDATE dlq_live l
+    SET state = 3, waits = NULL, seq = n.seq
+    FROM (
+        SELECT id, nextval('dlq_seq') AS seq
+        FROM (SELECT id FROM unnest(%s::uuid[]) WITH ORDINALITY AS i (id, place) ORDER BY place) ordered
+    ) n
+    WHERE l.id = n.id
+"""
 
 
 class PostgreSQL:
@@ -47,6 +61,7 @@ class PostgreSQL:
         self._waiting = Looking(searches)
         self._looking = Looking(searches)
         self._served = Served(searches)
+        self._folds = Folds()
         self._pruned: dict[tuple[State, str | None], tuple[datetime | None, datetime | None]] = {}
 
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
@@ -58,6 +73,11 @@ class PostgreSQL:
         with connection.cursor() as cursor:
             cursor.execute("SELECT nextval('dlq_seq') FROM generate_series(1, %s)", [count])
             return [seq for (seq,) in cursor.fetchall()]
+
+    def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
+        """One statement."""
+        with connection.cursor() as cursor:
+            cursor.execute(READY, [list(ids)])
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
@@ -78,7 +98,11 @@ class PostgreSQL:
         limit: int,
         now: datetime | None,
     ) -> Exchanged:
-        """One statement, and the same again when others have overtaken it: see there."""
+        """One statement, and the same again when others have overtaken it: see there.
+
+        Slots that are given back are given on between the settlement and the claims: three of them in one transaction.
+        """
+        marks = released(outcomes)
         turn = self._claiming.begin(queues)
         self._waiting.know(queues)
         arguments = {
@@ -91,13 +115,28 @@ class PostgreSQL:
             "now": now,
             **outcome_columns(outcomes),
         }
-        rows = _not_overtaken(lambda: self._rows(connection, "exchange", arguments))
+        rows = _not_overtaken(lambda: self._exchange(connection, arguments, marks, now))
         registered, stale, already, paused, walked, position = rows[0][:6]
         jobs = [row[7:] for row in rows if row[7] is not None]
         if registered:
             self._claiming.end(turn, [place_of(job) for job in jobs], limit, paused, walked, position)
         claims = [claim_of(job, worker.id) for job in jobs]
         return Exchanged(claims=claims, stale=stale or [], already=already or [], registered=registered)
+
+    def _exchange(
+        self,
+        connection: BaseDatabaseWrapper,
+        arguments: dict[str, Any],
+        marks: Sequence[str],
+        now: datetime | None,
+    ) -> list[tuple[Any, ...]]:
+        if not marks:
+            return self._rows(connection, "exchange", arguments)
+        with transaction.atomic(using=connection.alias):
+            settled = self._rows(connection, "exchange", arguments | {"most": 0})
+            Admission(connection, self, now).admit_of(marks)
+            claimed = self._rows(connection, "exchange", arguments | outcome_columns([]))
+        return [(row[0], *settled[0][1:3], *row[3:]) for row in claimed]
 
     def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
         """One statement."""
@@ -116,18 +155,26 @@ class PostgreSQL:
 
     def look(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
-    ) -> Sight:
-        """One statement."""
+    ) -> tuple[Sight, bool]:
+        """One statement, and another one a minute."""
         glance = self._looking.begin()
         arguments = {"backend": backend, "runner": runner, "most": limit, "now": now}
         arguments |= glance.arguments | self._served.arguments(whole=glance.whole)
-        ((*sight, queues, priorities, seqs, walked, position, moment, last_due, last_expired),) = self._rows(
-            connection, "look", arguments
+        ((*sight, queues, priorities, seqs, walked, position, moment, last_due, last_expired, waits),) = (
+            self._rows(connection, "look", arguments)
         )
         self._looking.end(glance, map(Place, queues, priorities, seqs), walked, position)
         if limit:
             self._served.note(glance.began, moment, last_due, last_expired)
-        return sight_of(sight)
+            self._fold(connection, backend, moment)
+        return sight_of(sight), waits
+
+    def _fold(self, connection: BaseDatabaseWrapper, backend: str, now: datetime) -> None:
+        if self._folds.are_due(now):
+            arguments = {"backend": backend, "now": now, "most": FOLDED_AT_ONCE}
+            arguments |= {"kept": TALLIES_KEPT.total_seconds()}
+            ((folded,),) = self._rows(connection, "fold", arguments)
+            self._folds.note(folded, now)
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None
@@ -162,7 +209,7 @@ class PostgreSQL:
         self, connection: BaseDatabaseWrapper, backend: str, advances: Sequence[Advance], now: datetime | None
     ) -> Advanced:
         """One statement."""
-        arguments = {"backend": backend, "now": now, **advance_columns(advances)}
+        arguments = {"backend": backend, "now": now, **advance_columns(backend, advances)}
         ((at, keys, jobs),) = self._rows(connection, "advance", arguments)
         return Advanced(at=at, keys=keys, jobs=jobs)
 

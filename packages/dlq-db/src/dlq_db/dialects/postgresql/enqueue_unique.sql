@@ -18,12 +18,12 @@ incoming AS MATERIALIZED (
     FROM moment, unnest(
         %(ids)s::uuid[], %(tasks)s::text[], %(queues)s::text[], %(priorities)s::smallint[], %(payloads)s::text[],
         %(run_afters)s::timestamptz[], %(max_attempts)s::smallint[], %(max_interruptions)s::smallint[],
-        %(overrides)s::text[], %(expires_afters)s::float8[], %(metadata)s::text[], %(marks)s::text[],
-        %(uniques)s::text[]
+        %(overrides)s::text[], %(expires_afters)s::float8[], %(metadata)s::text[],
+        %(limits)s::text[], %(lines)s::text[], %(marks)s::text[], %(uniques)s::text[]
     ) WITH ORDINALITY
     AS i (
         id, task, queue, priority, payload, run_after, max_attempts, max_interruptions, overrides, expires_after,
-        metadata, mark, "unique", place
+        metadata, limits, line, mark, "unique", place
     )
 ),
 placed AS MATERIALIZED (
@@ -36,12 +36,14 @@ placed AS MATERIALIZED (
 ),
 live AS (
     INSERT INTO dlq_live (
-        id, backend, queue, priority, state, seq, due_at, expires_at, mark, token, settled, attempts, interruptions
+        id, backend, queue, priority, state, waits, seq, due_at, expires_at, line, mark, token, settled, attempts,
+        interruptions
     )
     SELECT
         p.id, %(backend)s, p.queue, p.priority,
-        CASE WHEN p.run_after > moment.now THEN 1 ELSE 3 END, p.seq,
-        CASE WHEN p.run_after > moment.now THEN p.run_after END, p.expires_at, p.mark, 0, 0, 0, 0
+        CASE WHEN p.run_after > moment.now THEN 1 WHEN p.line IS NULL THEN 3 ELSE 2 END,
+        CASE WHEN p.run_after > moment.now OR p.line IS NULL THEN NULL ELSE 2 END, p.seq,
+        CASE WHEN p.run_after > moment.now THEN p.run_after END, p.expires_at, p.line, p.mark, 0, 0, 0, 0
     FROM (SELECT * FROM placed ORDER BY mark, place) p, moment
     ON CONFLICT DO NOTHING
     RETURNING id
@@ -49,14 +51,20 @@ live AS (
 stored AS (
     INSERT INTO dlq_job (
         id, backend, task, queue, priority, payload, run_after, max_attempts, max_interruptions, overrides,
-        expires_at, metadata, "unique", enqueued_at, attempts, interruptions
+        expires_at, metadata, limits, "unique", enqueued_at, attempts, interruptions
     )
     SELECT
         p.id, %(backend)s, p.task, p.queue, p.priority, p.payload, p.run_after, p.max_attempts, p.max_interruptions,
-        p.overrides, p.expires_at, p.metadata, p."unique", moment.now, 0, 0
+        p.overrides, p.expires_at, p.metadata, p.limits, p."unique", moment.now, 0, 0
     FROM placed p JOIN live USING (id), moment
     ON CONFLICT (id) DO NOTHING
     RETURNING id
+),
+tally AS (
+    INSERT INTO dlq_count (backend, minute, queue, task, enqueued)
+    SELECT %(backend)s, date_trunc('minute', moment.now), p.queue, p.task, count(*)
+    FROM placed p JOIN stored USING (id) CROSS JOIN moment
+    GROUP BY moment.now, p.queue, p.task
 )
 SELECT
     moment.now, ARRAY(SELECT id FROM placed WHERE id NOT IN (SELECT id FROM live)),

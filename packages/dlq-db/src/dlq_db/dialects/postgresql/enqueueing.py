@@ -24,7 +24,8 @@ def enqueue(
     """Jobs of which there may be any number: one statement."""
     with connection.cursor() as cursor:
         cursor.execute(
-            statement("postgresql/enqueue.sql"), {"backend": backend, "now": now, **job_columns(jobs)}
+            statement("postgresql/enqueue.sql"),
+            {"backend": backend, "now": now, **job_columns(backend, jobs)},
         )
         return Enqueued(at=cursor.fetchone()[0])
 
@@ -45,7 +46,7 @@ def _store(
     connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
 ) -> tuple[datetime, list[NewJob], bool]:
     """Store what can be; returns when that was, what could not, and whether some were stored already."""
-    arguments = {"backend": backend, "now": now, **job_columns(jobs), **unique_columns(jobs)}
+    arguments = {"backend": backend, "now": now, **job_columns(backend, jobs), **unique_columns(jobs)}
     with connection.cursor() as cursor:
         cursor.execute(statement("postgresql/enqueue_unique.sql"), arguments)
         at, lost, known, _ = cursor.fetchone()

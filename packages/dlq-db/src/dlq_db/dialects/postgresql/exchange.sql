@@ -64,10 +64,14 @@ recorded AS (
         finished_at = moment.now, keep_until = moment.now + make_interval(secs => f.keep_for)
     FROM finished f, moment
     WHERE j.id = f.id
+    RETURNING j.queue, j.task, f.state, f.counted, f.seconds
 ),
 returned AS (
     UPDATE dlq_live l
-    SET state = o.state, settled = o.token, settled_by = %(worker)s,
+    SET state = CASE WHEN o.state = 3 AND o.counted = 1 AND l.line IS NOT NULL THEN 2 ELSE o.state END,
+        -- A retry needs a slot anew; whoever keeps the place keeps the slot too.
+        waits = CASE WHEN o.state = 2 THEN 1 WHEN o.state = 3 AND o.counted = 1 AND l.line IS NOT NULL THEN 2 END,
+        settled = o.token, settled_by = %(worker)s,
         attempts = l.attempts + (o.counted = 1)::int,
         interruptions = l.interruptions + (o.counted = 2)::int,
         due_at = CASE WHEN o.state = 1 THEN moment.now + make_interval(secs => o.delay) END, version = o.version,
@@ -76,7 +80,22 @@ returned AS (
     FROM outcome o, moment
     WHERE l.id = o.id AND l.token = o.token AND l.state + 0 = 4 AND l.backend = %(backend)s
         AND o.state < 4 AND l.cancel IS NULL
-    RETURNING l.id, l.worker, l.claimed_at
+    RETURNING l.id, l.worker, l.claimed_at, o.counted, o.seconds
+),
+tally AS (
+    INSERT INTO dlq_count (
+        backend, minute, queue, task, succeeded, failed, cancelled, retried, interrupted, seconds
+    )
+    SELECT
+        %(backend)s, date_trunc('minute', moment.now), s.queue, s.task,
+        count(*) FILTER (WHERE s.state = 5), count(*) FILTER (WHERE s.state = 6), count(*) FILTER (WHERE s.state = 7),
+        count(*) FILTER (WHERE s.state < 4 AND s.counted = 1), count(*) FILTER (WHERE s.counted = 2), sum(s.seconds)
+    FROM moment, (
+        SELECT queue, task, state, counted, seconds FROM recorded
+        UNION ALL
+        SELECT j.queue, j.task, 1, r.counted, r.seconds FROM returned r JOIN dlq_job j ON j.id = r.id WHERE r.counted > 0
+    ) s
+    GROUP BY moment.now, s.queue, s.task
 ),
 settled AS MATERIALIZED (
     SELECT id, worker, claimed_at FROM finished UNION ALL SELECT id, worker, claimed_at FROM returned
@@ -164,7 +183,7 @@ held AS (
         mark = CASE WHEN l.mark >= 't' OR l.mark < 's' THEN l.mark END
     FROM picked, moment
     WHERE l.id = picked.id
-    RETURNING l.id, l.token, l.attempts, l.interruptions, l.priority, l.seq, l.claimed_at, picked.place
+    RETURNING l.id, l.token, l.attempts, l.interruptions, l.priority, l.seq, l.claimed_at, l.line, picked.place
 )
 SELECT
     EXISTS (SELECT FROM seat),
@@ -174,7 +193,7 @@ SELECT
     1 / (SELECT 1 - coalesce(bool_or(overtaken), false)::int FROM unsettled),
     h.id, h.token, h.attempts, h.interruptions, h.claimed_at,
     j.task, j.queue, j.payload, j.priority, j.run_after, j.enqueued_at, j.max_attempts, j.max_interruptions, j.overrides,
-    j.expires_at, j.metadata, h.seq
+    j.expires_at, j.metadata, h.line, h.seq
 FROM (VALUES (1)) AS always (one)
 LEFT JOIN (held h JOIN dlq_job j ON j.id = h.id) ON true
 ORDER BY h.place, h.priority DESC, h.seq

@@ -9,11 +9,14 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import NewJob
+from dlq.limits import limits_to_json
 from dlq.states import State
 from dlq.unique import mark_of, unique_to_json
 from dlq_db.chunks import chunks
 from dlq_db.dialects.sqlite.writing import key, reserve, write_many
+from dlq_db.lines import first_state, line_for
 from dlq_db.models import Job
+from dlq_db.tallying import Sums, add, count
 from dlq_db.uniqueness import duplicates_of, holders, reject, take_over
 
 __all__ = ["enqueue"]
@@ -21,13 +24,14 @@ __all__ = ["enqueue"]
 JOB = """
     INSERT INTO dlq_job (
         id, backend, queue, task, priority, payload, overrides, metadata, run_after, max_attempts, max_interruptions,
-        enqueued_at, expires_at, "unique", attempts, interruptions
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)
+        enqueued_at, expires_at, limits, "unique", attempts, interruptions
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)
 """
 LIVE = """
     INSERT INTO dlq_live (
-        id, backend, queue, priority, state, seq, due_at, expires_at, mark, token, settled, attempts, interruptions
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0)
+        id, backend, queue, priority, state, waits, seq, due_at, expires_at, line, mark, token, settled, attempts,
+        interruptions
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0)
 """
 
 
@@ -58,6 +62,7 @@ def _store(
 ) -> None:
     at = connection.ops.adapt_datetimefield_value
     job_rows, live_rows = [], []
+    sums: Sums[tuple[str, str]] = {}
     for place, job in zip(places, new, strict=False):
         id, run_after, expires_at = key(connection, job.id), at(job.run_after), at(_expiry(job, now))
         waits = job.run_after is not None and job.run_after > now
@@ -65,15 +70,22 @@ def _store(
             (
                 *(id, backend, job.queue, job.task, job.priority, job.payload, job.overrides, job.metadata),
                 *(run_after, job.max_attempts, job.max_interruptions, at(now), expires_at),
-                unique_to_json(job.unique),
+                *(limits_to_json(job.limits), unique_to_json(job.unique)),
             )
         )
-        state, due_at = (State.SCHEDULED, run_after) if waits else (State.READY, None)
+        line = line_for(backend, job)
+        state, waits_for = (State.SCHEDULED, None) if waits else first_state(line)
+        due_at = run_after if waits else None
         live_rows.append(
-            (id, backend, job.queue, job.priority, int(state), place, due_at, expires_at, mark_of(job.unique))
+            (
+                *(id, backend, job.queue, job.priority, int(state), waits_for, place, due_at, expires_at),
+                *(line, mark_of(job.unique)),
+            )
         )
+        add(sums, (job.queue, job.task), {"enqueued": 1})
     write_many(connection, JOB, job_rows)
     write_many(connection, LIVE, live_rows)
+    count(connection, backend, sums, now)
 
 
 def _unknown(connection: BaseDatabaseWrapper, jobs: Sequence[NewJob]) -> list[NewJob]:

@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from dlq.job import Counted, Outcome
-from dlq.states import FINISHED, State
+from dlq.states import FINISHED, State, Waits
+from dlq.store.tallies import figures_of
 from dlq_db.dialects.sqlite.writing import key, reserve, write_many
+from dlq_db.lines import first_state
 from dlq_db.models import Attempt, Job, Live
+from dlq_db.tallying import Sums, add, count
 
 __all__ = ["settle"]
 
@@ -26,7 +29,7 @@ JOB = """
 """
 LIVE = """
     UPDATE dlq_live
-    SET state = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s,
+    SET state = %s, waits = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s,
         version = %s
     WHERE id = %s
 """
@@ -69,7 +72,9 @@ def settle(
     """Write the outcomes that hold their token; returns the ids of the others: stale, and settled already."""
     using = connection.alias
     rows = Live.objects.using(using).filter(pk__in=[o.id for o in outcomes], backend=backend)
+    rows = rows.annotate(task=F("job__task"))
     lives = {live.pk: live for live in rows} if outcomes else {}
+    sums: Sums[tuple[str, str]] = {}
     settled: list[_Settled] = []
     stale: list[UUID] = []
     already: list[UUID] = []
@@ -78,6 +83,7 @@ def settle(
         if live is not None and live.state == State.RUNNING and live.token == outcome.token:
             _change(live, by, outcome)
             settled.append(_Settled(live, outcome, now))
+            add(sums, (live.queue, live.task), figures_of(outcome, State(live.state)))
         else:
             seen = _was_settled(live, by, outcome) if live else _has_ended(using, backend, by, outcome)
             (already if seen else stale).append(outcome.id)
@@ -86,6 +92,7 @@ def settle(
     Attempt.objects.using(using).bulk_create(
         _attempt(done) for done in settled if done.outcome.failure is not None
     )
+    count(connection, backend, sums, now)
     return stale, already
 
 
@@ -142,14 +149,17 @@ def _return(connection: BaseDatabaseWrapper, returned: Sequence[_Settled]) -> No
     at = connection.ops.adapt_datetimefield_value
     for done in returned:
         if done.live.state == State.READY and done.outcome.counted is Counted.ATTEMPT:
-            # A retry goes behind; all others keep their place.
+            # A retry goes behind, and needs a slot anew; all others keep their place, and the slot.
             (done.live.seq,) = reserve(connection, 1)
+            done.live.state, done.live.waits = first_state(done.live.line)
+        elif done.live.state == State.BLOCKED:
+            done.live.waits = Waits.TASK
     write_many(
         connection,
         LIVE,
         [
             (
-                *(int(done.live.state), done.live.settled, done.live.settled_by),
+                *(int(done.live.state), done.live.waits, done.live.settled, done.live.settled_by),
                 *(done.live.attempts, done.live.interruptions, at(done.due_at), done.live.seq),
                 done.outcome.version,
                 key(connection, done.live.pk),

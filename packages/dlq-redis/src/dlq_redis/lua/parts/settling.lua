@@ -33,6 +33,20 @@ local function wait_again(row, said, state)
   end
 end
 
+local function tally_outcome(row, said)
+  if ENDINGS[row.state] then
+    tally(row, ENDINGS[row.state], 1)
+  elseif said.counted == ATTEMPT then
+    tally(row, 'r', 1)
+  end
+  if said.counted == INTERRUPTION then
+    tally(row, 'i', 1)
+  end
+  if said.seconds > 0 then
+    tally(row, 't', said.seconds)
+  end
+end
+
 local function settle(id, row, said, by)
   leave(id, row)
   row.settled, row.by = said.token, by
@@ -54,5 +68,10 @@ local function settle(id, row, said, by)
   else
     wait_again(row, said, state)
   end
-  enter(id, row, state)
+  if state == RUNNABLE and said.counted == ATTEMPT then
+    queue_up(id, row)  -- A retry needs a slot anew; whoever keeps the place keeps the slot too.
+  else
+    enter(id, row, state)
+  end
+  tally_outcome(row, said)
 end
