@@ -62,6 +62,11 @@ class OwnPostgreSQL:
             self._server.close()
             self._server = None
 
+    @property
+    def pid(self) -> int:
+        """The process that all others of the server come from."""
+        return int((self._cluster / "postmaster.pid").read_text().splitlines()[0])
+
     def ask(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """What the server answers to a person who watches it."""
         writable = "-c default_transaction_read_only=off"

@@ -30,6 +30,10 @@ class Proxy:
         """Pass nothing on, in either direction, until it is False again."""
         self.withhold_replies = False
         """Pass requests on, but no replies, until it is False again."""
+        self.delay = 0.0
+        """Seconds for which everything is held up, in either direction."""
+        self.cut_in_reply = False
+        """Pass half of the next reply of each connection on, and reset it."""
         self._server = (host, port)
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -78,7 +82,10 @@ class Proxy:
             self._reset(to_client)
 
     async def _connect(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection(*self._server)
+        try:
+            from_server, to_server = await asyncio.open_connection(*self._server)
+        except OSError:
+            return  # Nobody is there: the client is refused, as it would be without a proxy.
         self._open.add(to_server)
         requests = asyncio.ensure_future(self._pass_on(from_client, to_server, replies=False))
         replies = asyncio.ensure_future(self._pass_on(from_server, to_client, replies=True))
@@ -97,6 +104,12 @@ class Proxy:
             while data := await source.read(CHUNK):
                 while self.stall or (replies and self.withhold_replies):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                if replies and self.cut_in_reply:
+                    target.write(data[: len(data) // 2])
+                    await target.drain()
+                    return
                 target.write(data)
                 await target.drain()
 

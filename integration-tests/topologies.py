@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,10 @@ from redis.exceptions import RedisError
 from dlq.errors import StoreUnavailable
 from dlq.job import Claim
 from dlq.store import Store
+from dlq.testing.contract.builders import new_job
 from dlq.workers import WorkerRef
 
-__all__ = ["Node", "Nodes", "Sentinels", "reconciled", "until"]
+__all__ = ["Node", "Nodes", "Sentinels", "asked_by_coroutines", "reconciled", "until"]
 
 SLOTS = 16_384
 PATIENCE = 60.0
@@ -54,13 +57,34 @@ def reconciled(store: Store, worker: WorkerRef, held: Collection[Claim]) -> Work
     return found[0]
 
 
+def asked_by_coroutines(store: Store) -> None:
+    """A job is enqueued and read on connections of an event loop."""
+    asked, job = store.asynchronous, new_job()
+    assert asked is not None
+
+    async def main() -> None:
+        await asyncio.gather(*(asked.enqueue([job]) for _ in range(3)))
+        assert [record.id for record in await asked.get([job.id])] == [job.id]
+
+    asyncio.run(main())
+    gc.collect()  # Whatever is left open is warned of here.
+
+
 @dataclass
 class Node:
     """A running server."""
 
     port: int
-    process: subprocess.Popen[bytes]
+    command: Sequence[str]
+    log: Path
     client: Redis
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        """Have it serve, on its port and with the files in its folder."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+        until(self.client.ping, f"the server on port {self.port} did not start")
 
     @property
     def url(self) -> str:
@@ -69,7 +93,11 @@ class Node:
 
     def kill(self) -> None:
         """End it as a crash would."""
-        self.process.send_signal(signal.SIGKILL)
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals) -> None:
+        """End it with a signal."""
+        self.process.send_signal(number)
         self.process.wait()
 
 
@@ -114,14 +142,10 @@ class Nodes:
             (folder / "server.conf").write_text(config)
             files = [str(folder / "server.conf")]
         where = ["--port", str(port), "--bind", HOST, "--dir", str(folder), "--save", ""]
-        log = (folder / "log").open("wb")
-        with log:
-            process = subprocess.Popen(
-                [self._program, *files, *where, *arguments], stdout=log, stderr=log, start_new_session=True
-            )
-        node = Node(port, process, Redis(host=HOST, port=port, **settings))
+        command = [self._program, *files, *where, *arguments]
+        node = Node(port, command, folder / "log", Redis(host=HOST, port=port, **settings))
         self._nodes.append(node)
-        until(node.client.ping, f"the server on port {port} did not start")
+        node.start()
         return node
 
     def free_port(self) -> int:

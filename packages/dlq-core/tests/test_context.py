@@ -234,7 +234,7 @@ def test_outside_of_a_job_there_is_no_context() -> None:
 
 def test_a_context_is_current_where_it_was_made_so(context: Any) -> None:
     def work() -> None:
-        use_context(context)
+        use_context(lambda: context)
         assert current_context() is context
 
     contextvars.copy_context().run(work)

@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 from django.utils.functional import empty
+from django.utils.log import RequireDebugFalse, RequireDebugTrue
 from pytest_django import Settings
 
 from dlq import conf
-from dlq.logs import METHODS, get_logger
+from dlq.logs import METHODS, get_logger, leave_out_unseen
 
 made: list[str] = []
 
@@ -123,3 +124,70 @@ def test_every_method_is_that_of_the_logger_made(method: str) -> None:
     assert getattr(get_logger("dlq.test.methods"), method) == getattr(
         logging.getLogger("dlq.test.methods"), method
     )
+
+
+# --- Lines that nobody would see ---
+
+
+@pytest.fixture
+def unseen() -> logging.Logger:
+    """A logger below another one, which has a level and no handler that takes INFO."""
+    # Not getLogger: they are to be forgotten.
+    parent = logging.Logger("site", logging.INFO)  # noqa: LOG001
+    logger = logging.Logger("site.tasks")  # noqa: LOG001
+    logger.parent = parent
+    handler = logging.NullHandler(logging.ERROR)
+    parent.addHandler(handler)
+    return logger
+
+
+def test_lines_that_no_handler_takes_are_not_made(unseen: logging.Logger) -> None:
+    leave_out_unseen(unseen, logging.INFO)
+    assert not unseen.isEnabledFor(logging.INFO)
+    assert unseen.isEnabledFor(logging.WARNING)
+
+
+def test_a_logger_without_any_handler_shows_warnings_alone(unseen: logging.Logger) -> None:
+    unseen.propagate = False
+    leave_out_unseen(unseen, logging.INFO)
+    assert not unseen.isEnabledFor(logging.INFO)
+    assert unseen.isEnabledFor(logging.WARNING)
+
+
+def test_the_level_that_a_site_has_chosen_is_not_lowered(unseen: logging.Logger) -> None:
+    assert unseen.parent is not None
+    unseen.parent.setLevel(logging.CRITICAL)
+    leave_out_unseen(unseen, logging.INFO)
+    assert not unseen.isEnabledFor(logging.ERROR)
+
+
+def seen_by_one_more(logger: logging.Logger, *filters: Any) -> bool:
+    handler = logging.NullHandler(logging.INFO)
+    for each in filters:
+        handler.addFilter(each)
+    logger.addHandler(handler)
+    leave_out_unseen(logger, logging.INFO)
+    return logger.isEnabledFor(logging.INFO)
+
+
+def test_lines_that_one_handler_takes_are_made(unseen: logging.Logger) -> None:
+    assert seen_by_one_more(unseen)
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_handler_that_asks_for_debug_is_one_when_it_gets_it(
+    unseen: logging.Logger, settings: Settings, debug: bool
+) -> None:
+    settings.DEBUG = debug
+    assert seen_by_one_more(unseen, RequireDebugTrue()) is debug
+
+
+def test_a_handler_that_asks_for_no_debug_is_one_without_it(
+    unseen: logging.Logger, settings: Settings
+) -> None:
+    settings.DEBUG = True
+    assert not seen_by_one_more(unseen, RequireDebugFalse())
+
+
+def test_what_other_filters_refuse_is_not_known_before(unseen: logging.Logger) -> None:
+    assert seen_by_one_more(unseen, lambda record: False)

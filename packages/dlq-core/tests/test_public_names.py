@@ -17,6 +17,7 @@ PUBLIC_NAMES = [
     "Discard",
     "DlqError",
     "EnqueueError",
+    "EnqueueUnanswered",
     "Expired",
     "Exponential",
     "Failure",

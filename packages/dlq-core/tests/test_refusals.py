@@ -14,6 +14,7 @@ from pytest_django import Settings
 from dlq import (
     DlqError,
     EnqueueError,
+    EnqueueUnanswered,
     Exponential,
     MemoryBackend,
     PayloadError,
@@ -226,13 +227,34 @@ def test_wrong_options_are_found_at_the_first_enqueue(settings: Settings, memory
 
 
 @pytest.mark.usefixtures("refusing")
-@pytest.mark.parametrize("error", [StoreUnavailable, StoreNotReady, StoreRefused])
+@pytest.mark.parametrize("error", [StoreNotReady, StoreRefused])
 def test_an_error_of_the_store_is_an_enqueue_error_with_its_cause(error: type[StoreError]) -> None:
     with pytest.raises(
         EnqueueError, match=f"Nothing was enqueued: the store says {error.__name__}"
     ) as raised:
         echo(error.__name__)
     assert type(raised.value.__cause__) is error
+
+
+@pytest.mark.usefixtures("refusing")
+def test_where_the_store_does_not_answer_nobody_says_that_nothing_was_enqueued() -> None:
+    with pytest.raises(EnqueueUnanswered, match="It is not confirmed that the job") as raised:
+        echo("StoreUnavailable")
+    (id,) = raised.value.ids
+    assert f"the job {id} was enqueued: the store says" in str(raised.value)
+    with pytest.raises(EnqueueUnanswered, match="that the 2 jobs were enqueued") as raised:
+        echo.enqueue_many([(("StoreUnavailable",), {}), ((2,), {})])
+    assert len(raised.value.ids) == 2
+    assert type(raised.value.__cause__) is StoreUnavailable
+
+
+@pytest.mark.usefixtures("refusing")
+def test_what_was_not_answered_may_be_enqueued_again_under_the_same_id() -> None:
+    with pytest.raises(EnqueueUnanswered) as raised:
+        echo("StoreUnavailable")
+    with pytest.raises(EnqueueUnanswered) as again:
+        raised.value.enqueue_again()
+    assert again.value.ids == raised.value.ids
 
 
 def test_none_of_many_is_stored_when_one_is_refused(
@@ -252,3 +274,12 @@ def test_none_of_many_is_announced_when_the_store_refuses(
     with pytest.raises(EnqueueError):
         echo.enqueue_many([((1,), {}), (("StoreRefused",), {})])
     assert sent == []
+
+
+def test_a_durability_that_the_backend_cannot_give_is_refused_at_the_call(
+    monkeypatch: pytest.MonkeyPatch, memory: MemoryBackend
+) -> None:
+    assert echo.using(durability="aof").enqueue(1).id  # In tests the memory stands in for other backends.
+    monkeypatch.setattr(MemoryBackend, "durabilities", ())
+    with pytest.raises(InvalidTask, match=r"durability='aof' must be left out.*: none"):
+        echo.using(durability="aof")

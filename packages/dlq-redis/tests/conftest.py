@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
 from dlq_redis import connection
 from dlq_redis.connection import Server
 from leftovers import django_db_setup  # noqa: F401  # pytest finds it here
+from proxy import Proxy
 from topologies import Nodes
 
 
@@ -34,6 +36,15 @@ def server(server_kind: str) -> Iterator[Server]:
     connection.client(found).flushall()
     yield found
     connection.release(found)
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    parts = urlsplit(server.url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    with Proxy(parts.hostname, parts.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="module")

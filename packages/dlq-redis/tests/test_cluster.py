@@ -20,7 +20,7 @@ from dlq_redis.connection import Server
 from dlq_redis.inspector import RedisInspector
 from dlq_redis.schedules import RedisSchedules
 from dlq_redis.store import RedisStore
-from topologies import Node, Nodes, reconciled
+from topologies import Node, Nodes, asked_by_coroutines, reconciled
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,10 @@ def test_backends_spread_over_the_masters(masters: list[Node], server: Server) -
     for number in range(30):
         add(RedisStore(f"backend-{number}", server))
     assert all(node.client.dbsize() > 0 for node in masters)
+
+
+def test_coroutines_find_the_master(server: Server) -> None:
+    asked_by_coroutines(RedisStore("default", server))
 
 
 def test_hints_are_heard(server: Server) -> None:

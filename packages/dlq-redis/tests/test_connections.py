@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from django.test import override_settings
@@ -28,15 +26,6 @@ def works(server: Server) -> None:
     store.ping()
     assert state_of(store, add(store)) is State.READY
     connection.release(server)
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    parts = urlsplit(server.url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    with Proxy(parts.hostname, parts.port) as proxy:
-        yield proxy
 
 
 # --- Ways ---

@@ -11,12 +11,17 @@ from dlq.states import State
 from dlq.testing.contract.builders import OUTCOMES, add_many, claim, register, settle, state_of
 from dlq_redis.connection import Server, release
 from dlq_redis.store import RedisStore
-from topologies import Nodes, Sentinels, reconciled, until
+from topologies import Nodes, Sentinels, asked_by_coroutines, reconciled, until
 
 
 @pytest.fixture(scope="module")
 def watched(nodes: Nodes) -> Sentinels:
     return nodes.sentinels()
+
+
+def test_coroutines_find_the_master(watched: Sentinels) -> None:
+    server = Server(url="redis://", sentinels=watched.addresses, service=watched.service)
+    asked_by_coroutines(RedisStore("coroutines", server))
 
 
 def test_after_a_failover_work_goes_on_with_what_the_replica_has(watched: Sentinels) -> None:

@@ -5,32 +5,31 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from functools import cached_property, partial
+from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core import checks
-from django.db import transaction
 from django.tasks import task_backends
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.base import Task as DjangoTask
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
-from django.tasks.signals import task_enqueued
 from django.utils import timezone
 
 from dlq import payload
+from dlq.asynchronous import sync_code_waits
 from dlq.conf import BackendOptions, Delivery
-from dlq.errors import ConfigError, EnqueueError, StoreError, TaskRefused, UnknownTask
+from dlq.errors import ConfigError, TaskRefused, UnknownTask
 from dlq.ids import new_job_id
-from dlq.job import Enqueued, JobRecord, NewJob
+from dlq.job import NewJob
 from dlq.limits import limits_for
-from dlq.middleware import MiddlewareJob, chain
-from dlq.on_commit import SendOnCommit, open_transaction, why_missing
+from dlq.on_commit import open_transaction, why_missing
 from dlq.overrides import overrides_of
-from dlq.result import TaskResult, imported_task, reject, result_of
+from dlq.result import TaskResult, imported_task, result_of
 from dlq.selectors import QUEUE_NAMES, broadcast_queue, is_queue_name
+from dlq.sending import Prepared, Sending
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -49,11 +48,7 @@ type Call = tuple[DjangoTask[..., Any], Sequence[Any], Mapping[str, Any]]
 """A task with the positional and keyword arguments of one job."""
 
 
-type Prepared = tuple[NewJob, TaskResult[..., Any]]
-"""A job that is ready to be stored, and what its caller gets."""
-
-
-class QueueBackend(BaseTaskBackend):
+class QueueBackend(Sending, BaseTaskBackend):
     """Validates, serialises and stores jobs, and reads their results.
 
     A storage package derives from it and says which store, inspector and options class it has.
@@ -61,6 +56,9 @@ class QueueBackend(BaseTaskBackend):
 
     task_class = Task
     options_class: ClassVar[type[BackendOptions]] = BackendOptions
+
+    durabilities: ClassVar[Collection[str] | None] = ()
+    """The words that a task's ``durability`` may be on this backend; None takes any."""
 
     supports_defer = True
     supports_async_task = True
@@ -160,9 +158,24 @@ class QueueBackend(BaseTaskBackend):
         self._dispatch(self._by_transaction(prepared))
         return [result for _, result in prepared]
 
+    async def aenqueue(  # type: ignore[override]
+        self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> TaskResult[..., Any]:
+        """``enqueue`` for coroutines. See ``aenqueue_all``."""
+        return (await self.aenqueue_all([(task, args, kwargs)]))[0]
+
     async def aenqueue_all(self, calls: Iterable[Call]) -> list[TaskResult[..., Any]]:
-        """``enqueue_all`` for coroutines."""
-        return await sync_to_async(self.enqueue_all, thread_sensitive=True)(calls)
+        """``enqueue_all`` for coroutines.
+
+        No thread is needed where the store can be asked by coroutines; but receivers of ``task_enqueued`` and
+        middleware are called in the thread of the site's sync code, where there are any.
+        """
+        store = None if sync_code_waits() else self.store.asynchronous
+        if store is None:
+            return await sync_to_async(self.enqueue_all, thread_sensitive=True)(calls)
+        prepared = [self._prepare(*call) for call in calls]
+        await self._adispatch(store, self._by_transaction(prepared))
+        return [result for _, result in prepared]
 
     def new_job(self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewJob:
         """What an enqueue would give to the store, for those who get it there by other means.
@@ -208,18 +221,6 @@ class QueueBackend(BaseTaskBackend):
         """
         return self._prepare(task, args, kwargs)[0]
 
-    def announce(self, jobs: Iterable[NewJob], enqueued_at: datetime) -> None:
-        """Tell signals and middleware of jobs that were stored in other ways than by ``enqueue``.
-
-        They hear nothing of jobs whose task cannot be imported here.
-        """
-        for job in jobs:
-            try:
-                result = result_of(_record_of(job, enqueued_at), self.alias)
-            except UnknownTask:
-                continue
-            self._announce([(job, result)], Enqueued(at=enqueued_at))
-
     def _prepare(
         self, task: DjangoTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Prepared:
@@ -241,6 +242,7 @@ class QueueBackend(BaseTaskBackend):
             overrides=overrides_of(task, declared),
             expires_after=task.expires_after if isinstance(task, Task) else None,
             metadata=None if metadata is None else payload.encode_value(metadata),
+            durability=task.durability if isinstance(task, Task) else None,
             limits=limits_for(task, args, kwargs) if isinstance(task, Task) else None,
             unique=unique_for(task, args, kwargs) if isinstance(task, Task) else None,
         )
@@ -261,6 +263,19 @@ class QueueBackend(BaseTaskBackend):
         )
         return job, result
 
+    def validate_task(self, task: DjangoTask[..., Any]) -> None:
+        """Check the options of a task, when it is made.
+
+        Raises InvalidTask.
+        """
+        super().validate_task(task)
+        wanted = task.durability if isinstance(task, Task) else None
+        if wanted is not None and self.durabilities is not None and wanted not in self.durabilities:
+            words = ", ".join(map(repr, map(str, self.durabilities)))
+            raise InvalidTask(
+                f"durability={wanted!r} must be left out, or be one of those that the backend knows: {words or 'none'}."
+            )
+
     def _refuse_invalid(self, task: DjangoTask[..., Any]) -> None:
         try:
             self.validate_task(task)
@@ -270,56 +285,6 @@ class QueueBackend(BaseTaskBackend):
             raise TaskRefused(f"{task.module_path}: queue_name={task.queue_name!r} must be {QUEUE_NAMES}.")
         if len(task.module_path) > LONGEST_PATH:
             raise TaskRefused(f"The path {task.module_path!r} is longer than {LONGEST_PATH} characters.")
-
-    def _by_transaction(self, prepared: list[Prepared]) -> dict[str | None, list[Prepared]]:
-        """Which jobs wait for the commit on which database; None for those that are sent now."""
-        database = open_transaction(self.store.database)
-        elsewhere = None if database == self.store.database else database
-        batches: dict[str | None, list[Prepared]] = {}
-        for job, result in prepared:
-            waits = result.task.enqueue_on_commit if isinstance(result.task, Task) else None
-            if waits is None:
-                waits = self.config.enqueue_on_commit
-            batches.setdefault(elsewhere if waits else None, []).append((job, result))
-        return batches
-
-    def _dispatch(self, batches: dict[str | None, list[Prepared]]) -> None:
-        chain()  # So that middleware that cannot be built is found before a job is stored.
-        # First: when the store refuses these, the others must not be sent either.
-        if now := batches.pop(None, None):
-            self._send(now)
-        for database, batch in batches.items():
-            results = [result for _, result in batch]
-            transaction.on_commit(SendOnCommit(partial(self._send, batch), results), using=database)
-
-    def _send(self, batch: list[Prepared]) -> None:
-        self._announce(batch, self._hand_over([job for job, _ in batch]))
-
-    def _hand_over(self, jobs: list[NewJob]) -> Enqueued:
-        """Give jobs to the store."""
-        try:
-            return self.store.enqueue(jobs)
-        except StoreError as error:
-            raise EnqueueError(f"Nothing was enqueued: {error}") from error
-
-    def _announce(self, batch: list[Prepared], enqueued: Enqueued) -> None:
-        """Complete the results of jobs that the store has taken, and tell those who listen."""
-        enqueued_at = enqueued.at
-        for job, result in batch:
-            if (other := enqueued.duplicates.get(job.id)) is not None:
-                reject(result, other, enqueued_at)
-                continue
-            later = job.run_after is not None and job.run_after > enqueued_at
-            object.__setattr__(result, "enqueued_at", enqueued_at)
-            waiting = State.READY if job.limits is None else State.BLOCKED
-            object.__setattr__(result, "state", State.SCHEDULED if later else waiting)
-            if job.expires_after is not None:
-                expires_at = enqueued_at + timedelta(seconds=job.expires_after)
-                object.__setattr__(result, "expires_at", expires_at)
-            task_enqueued.send(type(self), task_result=result)
-            if middleware := chain():
-                created = MiddlewareJob(result.id, result.task, result.args, result.kwargs, enqueued_at)
-                middleware.enqueued(created, job.queue)
 
     # --- Results ---
 
@@ -332,6 +297,17 @@ class QueueBackend(BaseTaskBackend):
         if not found:
             raise TaskResultDoesNotExist(why_missing(result_id))
         return found[0]
+
+    async def aget_result(self, result_id: str) -> TaskResult[..., Any]:
+        """``get_result`` for coroutines: without a thread where the store can be asked by them."""
+        store = None if sync_code_waits() else self.store.asynchronous
+        if store is None:
+            return await sync_to_async(self.get_result, thread_sensitive=True)(result_id)
+        id = _parse_id(result_id)
+        records = [] if id is None else await store.get([id])
+        if not records:
+            raise TaskResultDoesNotExist(why_missing(result_id))
+        return self._result(records[0])
 
     def get_results(self, result_ids: Collection[str]) -> list[TaskResult[..., Any]]:
         """The results of those jobs that exist, in the order of the ids given.
@@ -376,32 +352,6 @@ def _aware(moment: datetime | None) -> datetime | None:
     return timezone.make_aware(moment, timezone.get_default_timezone())
 
 
-def _record_of(job: NewJob, enqueued_at: datetime) -> JobRecord:
-    """A new job, as the store has it."""
-    return JobRecord(
-        id=job.id,
-        state=State.READY,
-        task=job.task,
-        queue=job.queue,
-        payload=job.payload,
-        priority=job.priority,
-        run_after=job.run_after,
-        enqueued_at=enqueued_at,
-        due_at=None,
-        started_at=None,
-        finished_at=None,
-        worker=None,
-        token=0,
-        attempts=0,
-        interruptions=0,
-        max_attempts=job.max_attempts,
-        max_interruptions=job.max_interruptions,
-        overrides=job.overrides,
-        result=None,
-        metadata=job.metadata,
-    )
-
-
 def _declared(task: DjangoTask[..., Any]) -> DjangoTask[..., Any]:
     """The task that workers will find under the same path.
 
@@ -427,6 +377,7 @@ _memory_stores: dict[str, MemoryStore] = {}
 class MemoryBackend(QueueBackend):
     """Jobs in the memory of this process, for tests: nothing survives it, and no other process sees them."""
 
+    durabilities = None  # It stands in for backends that have some.
     stores: ClassVar[dict[str, MemoryStore]] = _memory_stores
     """The stores of this class by alias."""
 

@@ -115,16 +115,17 @@ class JobContext(_Base[P, R]):  # type: ignore[misc]  # the stubs do not know th
         self.notebook.write(lines=[_text(part, "log()") for part in _lines(line)])
 
 
-_current: ContextVar[JobContext[..., Any] | None] = ContextVar("dlq_context", default=None)
+_current: ContextVar[Callable[[], JobContext[..., Any]] | None] = ContextVar("dlq_context", default=None)
 
 
 def current_context() -> JobContext[..., Any] | None:
     """The context of the job that runs here; None outside of a job, and in threads that a task started itself."""
-    return _current.get()
+    context = _current.get()
+    return None if context is None else context()
 
 
-def use_context(context: JobContext[..., Any]) -> None:
-    """Make it the current one, for the rest of this ``contextvars.Context``."""
+def use_context(context: Callable[[], JobContext[..., Any]]) -> None:
+    """Have ``context`` give the current one, if anybody asks, for the rest of this ``contextvars.Context``."""
     _current.set(context)
 
 

@@ -3,9 +3,10 @@
 DlqError
 ├── ConfigError            a setting or an option is wrong (also Django's ImproperlyConfigured)
 ├── InvalidOption          a task was declared with an option that cannot work (also Django's InvalidTask)
-├── EnqueueError           the job was refused at enqueue; nothing was stored
+├── EnqueueError           the job was refused at enqueue, and nothing was stored
 │   ├── PayloadError       an argument does not survive JSON unchanged (also TypeError)
 │   ├── PayloadTooLarge    the arguments are larger than ``max_payload``
+│   ├── EnqueueUnanswered  no: the store did not answer, and may have the jobs
 │   ├── KeyRefused         no key can be made of the arguments, or none that a store holds
 │   ├── CallableRefused    a dotted path is neither a task nor allowed by ``DLQ_CALLABLES``
 │   └── TaskRefused        the task cannot run on that backend or queue (also Django's InvalidTask)
@@ -31,6 +32,7 @@ DlqError
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.core.exceptions import ImproperlyConfigured
@@ -43,6 +45,7 @@ __all__ = [
     "Discard",
     "DlqError",
     "EnqueueError",
+    "EnqueueUnanswered",
     "Expired",
     "InvalidOption",
     "JobCancelled",
@@ -80,7 +83,31 @@ class InvalidOption(DlqError, InvalidTask):
 
 
 class EnqueueError(DlqError):
-    """The job was refused at enqueue, and nothing was stored."""
+    """The job was refused at enqueue, and nothing was stored, unless it is an ``EnqueueUnanswered``."""
+
+
+class EnqueueUnanswered(EnqueueError):
+    """The store could not be reached, did not answer, or did not say in time that the jobs are safe.
+
+    It has all of them or none. ``ids`` are those to look for; to enqueue them again, there is ``enqueue_again``.
+    """
+
+    def __init__(self, ids: Sequence[str], cause: StoreError, again: Callable[[], None]) -> None:
+        """``ids`` are what ``get_result`` takes; there is at least one. ``again`` enqueues the same jobs."""
+        jobs = f"the job {ids[0]} was" if len(ids) == 1 else f"the {len(ids):,} jobs were"
+        super().__init__(
+            f"It is not confirmed that {jobs} enqueued: {str(cause).rstrip('.')}. enqueue_again() of this error tries "
+            f"again under the same id, so that nothing runs twice; any other call is another job."
+        )
+        self.ids = ids
+        self._again = again
+
+    def enqueue_again(self) -> None:
+        """Enqueue the same jobs under the same ids: what the store has already stays as it is.
+
+        Raises EnqueueUnanswered when it is still not confirmed, EnqueueError when the store refuses.
+        """
+        self._again()
 
 
 class PayloadError(EnqueueError, TypeError):

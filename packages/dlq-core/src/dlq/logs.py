@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils.log import RequireDebugFalse, RequireDebugTrue
 from django.utils.module_loading import import_string
 
 from dlq import conf
 
-__all__ = ["METHODS", "Logger", "get_logger"]
+__all__ = ["METHODS", "Logger", "get_logger", "leave_out_unseen"]
 
 METHODS = ("debug", "info", "warning", "error", "exception", "critical", "log", "isEnabledFor")
 """What the objects that ``DLQ_LOGGER_FACTORY`` returns must have, to be called as those of ``logging.Logger``."""
@@ -88,6 +90,32 @@ _loggers: dict[str, Logger] = {}
 def get_logger(name: str) -> Logger:
     """The logger of this name; the same one each time."""
     return _loggers.setdefault(name, Logger(name))
+
+
+def leave_out_unseen(logger: logging.Logger, level: int) -> None:
+    """Where no handler takes the logger's lines of this level or less, have it make none: they are not cheap.
+
+    Of filters, only those of Django that ask for ``DEBUG`` are known to refuse a line.
+    """
+    if not any(map(partial(_may_take, level), _handlers_of(logger))):
+        logger.setLevel(max(level + 1, logger.getEffectiveLevel()))
+
+
+def _handlers_of(logger: logging.Logger) -> list[logging.Handler]:
+    handlers: list[logging.Handler] = []
+    at: logging.Logger | None = logger
+    while at is not None:
+        handlers += at.handlers
+        at = at.parent if at.propagate else None
+    return handlers or [handler for handler in [logging.lastResort] if handler is not None]
+
+
+def _may_take(level: int, handler: logging.Handler) -> bool:
+    return level >= handler.level and not any(map(_refuses, handler.filters))
+
+
+def _refuses(condition: Any) -> bool:
+    return type(condition) in (RequireDebugFalse, RequireDebugTrue) and not condition.filter(None)
 
 
 def _make(name: str) -> logging.Logger | None:

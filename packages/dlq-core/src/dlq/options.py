@@ -36,6 +36,7 @@ class TaskOptions(TypedDict, total=False):
     max_attempts: int | None
     backoff: Backoff | None
     enqueue_on_commit: bool | None
+    durability: str | None
     expires_after: float | timedelta | None
     result_ttl: float | timedelta | None
     metadata: Mapping[str, Any] | None

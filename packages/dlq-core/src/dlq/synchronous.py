@@ -7,10 +7,11 @@ from collections import deque
 from typing import Any, ClassVar
 from uuid import UUID
 
-from dlq.backend import MemoryBackend, Prepared
+from dlq.backend import MemoryBackend
 from dlq.job import Claim
 from dlq.result import TaskResult
 from dlq.runtime.inline import InlineWorker
+from dlq.sending import Prepared
 from dlq.states import FINISHED
 from dlq.store import MemoryStore
 

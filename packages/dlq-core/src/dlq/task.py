@@ -90,6 +90,8 @@ class Task(_Base[P, R]):
     """Seconds between attempts: a number, a ``dlq.Exponential``, or a function of (exception, result)."""
     enqueue_on_commit: bool | None = None
     """Whether an enqueue waits for the commit of an open transaction that it cannot be part of."""
+    durability: str | None = None
+    """What an enqueue waits for, in a word of the backend, such as dlq-redis' ``"aof"``; None asks its ``OPTIONS``."""
     expires_after: float | None = None
     """Seconds, or a timedelta, that a job may wait until it starts; then it fails as ``Expired``. None is for ever."""
     sigkill_on_stop: bool = False

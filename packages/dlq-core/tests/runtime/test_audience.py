@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connection
 from django.dispatch import Signal
+from django.tasks.signals import logger as django_logger
 from django.tasks.signals import task_finished, task_started
 from pytest_django import Settings
 
@@ -275,3 +277,45 @@ def test_on_a_loop_nobody_changes_threads_for_those_who_are_not_there(
     monkeypatch.setattr(Audience, "_tell", lambda self, tell: threads.append(threading.get_ident()))
     rig("coroutines").run((add_soon, 1, 2), (add_soon, 3, 4))
     assert threads == [threading.get_ident()] * 4
+
+
+# --- Nobody ---
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    told: list[Any] = []
+    monkeypatch.setattr(Audience, "_tell", lambda self, tell: told.append(tell))
+    return told
+
+
+@every_kind
+@both
+def test_nobody_is_told_what_nobody_would_notice(
+    rig: Any, kind: str, declared: Any, told: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, django_logger.name):
+        assert values(rig(kind).run((declared, 1, 2))) == [3]
+    assert not told
+
+
+@every_kind
+@pytest.mark.parametrize("declared", [fail, fail_soon], ids=["function", "coroutine"])
+def test_failures_are_told_to_django_for_its_own_log(
+    rig: Any, kind: str, declared: Any, told: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, django_logger.name):
+        rig(kind).run(declared)
+    assert len(told) == 1
+
+
+@every_kind
+@both
+def test_a_receiver_that_comes_later_is_found(
+    rig: Any, kind: str, declared: Any, connected: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, django_logger.name):
+        rig(kind).run((declared, 1, 2))
+        connected(task_finished, lambda task_result, **kwargs: SEEN.append(task_result.return_value))
+        rig(kind).run((declared, 3, 4))
+    assert SEEN == ["call", "call", 7]

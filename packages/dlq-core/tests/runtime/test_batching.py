@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlq.runtime.batching import MOST, WINDOW, Pace
+from dlq.runtime.batching import MOST, WIDEST, WINDOW, Pace
 
 
 def paced(slots: int, *seconds: float) -> Pace:
@@ -86,3 +86,36 @@ def test_without_prefetching_there_is_never_room_for_more_than_the_free_slots(sl
     pace = Pace(slots, prefetches=False)
     pace.observe([0.0001] * 50)
     assert (pace.ahead, pace.room(0, 0), pace.room(0, slots), pace.room(slots, 0)) == (0, slots, 0, 0)
+
+
+# --- What the store takes ---
+
+
+def after_trips(pace: Pace, seconds: float) -> int:
+    for _ in range(100):
+        pace.observe_trip(seconds)
+    return pace.ahead
+
+
+def test_a_quick_store_does_not_narrow_the_window() -> None:
+    pace = paced(1, 0.001)
+    before = pace.ahead
+    assert after_trips(pace, 0.0001) == before
+
+
+def test_more_may_wait_so_that_none_runs_out_during_a_round_trip() -> None:
+    assert after_trips(paced(1, 0.001), 0.03) == pytest.approx(60, abs=1)
+
+
+def test_however_slow_the_store_the_window_has_an_end() -> None:
+    assert after_trips(paced(1, 0.001), 20.0) <= WIDEST / 0.001
+
+
+def test_nothing_waits_behind_long_jobs_however_slow_the_store() -> None:
+    assert after_trips(paced(1, 4 * WINDOW), 20.0) == 0
+
+
+def test_of_jobs_that_alternate_all_count() -> None:
+    """The last one alone would let twice as many wait, or half as many, from one exchange to the next."""
+    pace = paced(1, *[0.0001, 0.0003] * 50)
+    assert pace.ahead == pytest.approx(WINDOW / 0.0002, abs=1)

@@ -550,6 +550,11 @@ def test_the_context_knows_the_errors_of_earlier_attempts_and_leaves_out_interru
     assert rest == [1]
 
 
+def test_attempts_count_where_nobody_remembers_them(run: Run) -> None:
+    attempt, errors, workers, _, _ = read(run(report, attempts=2, max_attempts=3))
+    assert (attempt, errors, workers) == (3, [], ["unknown", "unknown", "worker-1"])
+
+
 def test_the_context_is_there_for_every_attempt(run: Run) -> None:
     text = run(report_and_fail, attempts=1, history=[raised(1)]).failure.traceback  # type: ignore[union-attr]
     assert "attempt 2 after 1 errors" in text

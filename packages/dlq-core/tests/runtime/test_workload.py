@@ -289,6 +289,54 @@ def test_a_wake_up_ends_one_wait_only() -> None:
     assert ended == [0.25]
 
 
+def waits(workload: Workload) -> bool:
+    """Whether the control thread would wait now."""
+    asked: list[float | None] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workload._reportable, "wait", asked.append)
+        workload.wait(LONG)
+    return asked == [LONG]
+
+
+def test_the_control_thread_is_woken_when_claims_run_low(plain_claim: Claims) -> None:
+    workload, claims = Workload(1, Page()), [plain_claim() for _ in range(4)]
+    workload.low, workload.enough = 1, 100
+    workload.add(assigned(*claims))
+    waited = []
+    for _ in claims:
+        finish(workload, taken(workload)[0])
+        waited.append(waits(workload))
+    assert waited == [True, True, False, False]
+
+
+def test_the_control_thread_is_woken_when_enough_outcomes_wait(plain_claim: Claims) -> None:
+    workload, claims = Workload(1, Page()), [plain_claim() for _ in range(4)]
+    workload.low, workload.enough = -1, 2
+    workload.add(assigned(*claims))
+    waited = []
+    for _ in claims[:3]:
+        finish(workload, taken(workload)[0])
+        waited.append(waits(workload))
+    assert waited == [True, False, False]
+
+
+def test_what_ends_while_claims_are_fetched_waits_for_more(plain_claim: Claims) -> None:
+    workload = Workload(1, Page())
+    workload.low, workload.enough = 1, 100
+    workload.add(assigned(plain_claim(), plain_claim()))
+    finish(workload, taken(workload)[0])
+    workload.add(assigned(plain_claim(), plain_claim()))
+    assert waits(workload)
+
+
+def test_what_ends_while_no_claims_are_found_is_reported_at_once(plain_claim: Claims) -> None:
+    workload = Workload(1, Page())
+    workload.add(assigned(plain_claim()))
+    finish(workload, taken(workload)[0])
+    workload.add([])
+    assert not waits(workload)
+
+
 def test_a_signal_handler_may_wake_on_the_thread_that_holds_the_lock(in_thread: Threads) -> None:
     workload = Workload(1, Page())
     before = signal.signal(signal.SIGUSR1, lambda *_: workload.wake())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from dlq.backend import QueueBackend
+from dlq_redis.durability import Durability
 from dlq_redis.inspector import RedisInspector
 from dlq_redis.options import RedisOptions, ReliableRedisOptions
 from dlq_redis.schedules import RedisSchedules
@@ -17,6 +18,7 @@ class ReliableRedisBackend(QueueBackend):
     """Jobs on a Redis or Valkey server, each run at least once: what a lost worker had begun runs again."""
 
     options_class: ClassVar[type[RedisOptions]] = ReliableRedisOptions
+    durabilities = tuple(Durability)
 
     def make_store(self) -> RedisStore:
         """The store on the server that ``OPTIONS`` describe."""

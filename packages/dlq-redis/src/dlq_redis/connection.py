@@ -56,35 +56,49 @@ class Server:
 
     def connect(self, *, timeout: float | None = None, alone: bool = False) -> Client:
         """A client with connections of its own; ``alone`` gives it just one, for one thread."""
-        options = self._options(timeout or self.timeout)
+        options = {"retry": Retry(NoBackoff(), 0), **self.options(timeout or self.timeout)}
         if self.cluster:
             return RedisCluster.from_url(self.url, **options)
         if self.sentinels:
             return self._by_sentinel(options)
         return Redis.from_url(self.url, single_connection_client=alone, **options)
 
-    def _options(self, timeout: float) -> dict[str, Any]:
+    def options(self, timeout: float) -> dict[str, Any]:
+        """What each connection is given, but for how often it repeats, which is never."""
         return {
             "socket_timeout": timeout,
             "socket_connect_timeout": self.connect_timeout,
-            "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
             **({} if self.url.startswith("unix:") else {"socket_keepalive": True}),
             **dict(self.settings),
         }
 
     def _by_sentinel(self, options: Mapping[str, Any]) -> Redis:
-        hosts = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in self.sentinels)]
-        impatient = {"socket_timeout": self.connect_timeout, "socket_connect_timeout": self.connect_timeout}
         asked: Any = Sentinel(  # type: ignore[no-untyped-call]
-            hosts, sentinel_kwargs=impatient
+            self.sentinel_hosts, sentinel_kwargs=self.impatient
         )
-        own = parse_url(self.url)  # type: ignore[no-untyped-call]
+        master: Redis = asked.master_for(self.service, **{**self.of_the_master, **options})
+        return master
+
+    @property
+    def sentinel_hosts(self) -> list[tuple[str, int]]:
+        """Where the Sentinels are."""
+        parts = (each.rpartition(":") for each in self.sentinels)
+        return [(host, int(port)) for host, _, port in parts]
+
+    @property
+    def impatient(self) -> dict[str, float]:
+        """For connections to Sentinels, of which the next is asked when one says nothing."""
+        return {"socket_timeout": self.connect_timeout, "socket_connect_timeout": self.connect_timeout}
+
+    @property
+    def of_the_master(self) -> dict[str, Any]:
+        """What ``url`` says of connections to whatever server is the master."""
+        own: dict[str, Any] = parse_url(self.url)  # type: ignore[no-untyped-call]
         own["ssl"] = own.pop("connection_class", None) is SSLConnection
         for of_one_server in ("host", "port", "path"):
             own.pop(of_one_server, None)
-        master: Redis = asked.master_for(self.service, **{**own, **options})
-        return master
+        return own
 
 
 class _Clients:

@@ -48,6 +48,10 @@ class OutboxStore(RedisStore):
 
     # --- Clients ---
 
+    @property
+    def asynchronous(self) -> None:
+        """Nothing: coroutines cannot ask the database."""
+
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         """Whether a job is a duplicate is decided when it is relayed."""
         at = now or datetime.now(UTC)

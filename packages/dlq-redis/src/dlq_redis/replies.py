@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from struct import Struct
+from typing import Any
 from uuid import UUID
 
-from dlq.job import Attempt, Claim, Counted, Failure, JobRecord
+from dlq.job import Attempt, Claim, Counted, Enqueued, Failure, JobRecord
 from dlq.limits import LINE_LENGTH
 from dlq.states import State
 from dlq.unique import duplicate_reason
@@ -17,9 +18,19 @@ from dlq_redis.limits import limits_of
 from dlq_redis.rows import HAS_RESULT, Row, row_of
 from dlq_redis.texts import encoded, name_at, pairs, text
 
-__all__ = ["claims_of", "records_of"]
+__all__ = ["claims_of", "enqueued_of", "records_of"]
 
 type Reply = Sequence[bytes | None]
+
+# --- What became of new jobs
+
+
+def enqueued_of(reply: Sequence[Any]) -> Enqueued:
+    """What ``enqueue.lua`` says."""
+    at, duplicates = reply
+    ids = iter([UUID(bytes=id) for id in duplicates])
+    return Enqueued(at=moment(at), duplicates=dict(zip(ids, ids, strict=True)))
+
 
 # --- Claims
 

@@ -13,12 +13,13 @@ from dlq.errors import RunnerUnknown, StoreError, StoreNotReady
 from dlq.job import LOG_LINES, Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.logs import get_logger
 from dlq.states import State
-from dlq.store import Store
+from dlq.store import AsyncStore, Store
 from dlq.store.base import CANCELLABLE, Version
 from dlq.store.tallies import TALLIES_KEPT
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
-from dlq_redis import connection
+from dlq_redis import async_connection, connection
 from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
+from dlq_redis.asynchronous import AsyncRedisStore
 from dlq_redis.clock import moment, ticks, ticks_in
 from dlq_redis.connection import Server
 from dlq_redis.data import DATA_VERSION, packed_data, packed_head
@@ -26,7 +27,7 @@ from dlq_redis.durability import Durability, NotDurable, run_durably
 from dlq_redis.failures import FOREIGN, translated
 from dlq_redis.keys import tag_of
 from dlq_redis.outcomes import held_as, packed_outcome
-from dlq_redis.replies import claims_of, records_of
+from dlq_redis.replies import claims_of, enqueued_of, records_of
 from dlq_redis.scripts import script
 from dlq_redis.texts import encoded, text
 
@@ -67,35 +68,59 @@ class RedisStore(Store):
         Raises StoreError.
         """
         wanted = script(verb)
-        at = _at(now)
-        told = [encoded(arg) if isinstance(arg, str) else arg for arg in args]
+        told = _told(now, args)
         with translated(self.server.name):
             run: Any = connection.client(self.server).execute_command
             try:
-                return run("EVALSHA", wanted.digest, 1, self.tag, at, *told)
+                return run("EVALSHA", wanted.digest, 1, self.tag, *told)
             except NoScriptError:
-                return run("EVAL", wanted.text, 1, self.tag, at, *told)
+                return run("EVAL", wanted.text, 1, self.tag, *told)
+
+    async def acall(self, verb: str, now: datetime | None = None, *args: Any) -> Any:
+        """``call``, by a coroutine."""
+        wanted = script(verb)
+        told = _told(now, args)
+        with translated(self.server.name):
+            async with async_connection.client(self.server) as run:
+                try:
+                    return await run("EVALSHA", wanted.digest, 1, self.tag, *told)
+                except NoScriptError:
+                    return await run("EVAL", wanted.text, 1, self.tag, *told)
 
     # --- Clients ---
 
+    @property
+    def asynchronous(self) -> AsyncStore | None:
+        return AsyncRedisStore(self)
+
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
+        packed = self.packed(jobs)
+        if self.is_durable(jobs):
+            return self._enqueue_durably(jobs, [_at(now), *packed])
+        return enqueued_of(self.call("enqueue", now, *packed))
+
+    def packed(self, jobs: Sequence[NewJob]) -> list[Any]:
+        """New jobs as ``enqueue.lua`` reads them.
+
+        Raises StoreRefused.
+        """
         with translated(self.server.name):
             packed = [part for job in jobs for part in (packed_head(job), packed_data(job))]
-        told = [int(any(job.unique for job in jobs)), *packed]
-        if self._durability is Durability.AOF:
-            return self._enqueue_durably(jobs, [_at(now), *told])
-        return _enqueued(*self.call("enqueue", now, *told))
+        return [int(any(job.unique for job in jobs)), *packed]
+
+    def is_durable(self, jobs: Sequence[NewJob]) -> bool:
+        """Whether an enqueue of these waits for the disk: what one of them needs holds for all."""
+        return any((job.durability or self._durability) == Durability.AOF for job in jobs)
 
     def _enqueue_durably(self, jobs: Sequence[NewJob], told: list[Any]) -> Enqueued:
         with translated(self.server.name):
             reply, is_on_disk = run_durably(self.server, script("enqueue"), self.tag, told)
         if not is_on_disk:
             raise NotDurable(
-                f"{self.server.name} has taken {len(jobs)} jobs, but has not said in time that they are on its disk. "
-                f"To enqueue them again, under the same ids, is harmless.",
+                f"{self.server.name} has taken {len(jobs)} jobs, but has not said in time that they are on its disk.",
                 [job.id for job in jobs],
             )
-        return _enqueued(*reply)
+        return enqueued_of(reply)
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         return list(records_of(self.call("get", None, 1, *(id.bytes for id in set(ids)))))
@@ -309,13 +334,12 @@ class RedisStore(Store):
         connection.release(self.server)
 
 
+def _told(now: datetime | None, args: Sequence[Any]) -> list[Any]:
+    return [_at(now), *(encoded(arg) if isinstance(arg, str) else arg for arg in args)]
+
+
 def _at(now: datetime | None) -> bytes | int:
     return b"" if now is None else ticks(now)
-
-
-def _enqueued(at: bytes, duplicates: Sequence[bytes]) -> Enqueued:
-    ids = iter(_ids(duplicates))
-    return Enqueued(at=moment(at), duplicates=dict(zip(ids, ids, strict=True)))
 
 
 def _ids(raw: Sequence[bytes]) -> list[UUID]:

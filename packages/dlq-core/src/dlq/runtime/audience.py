@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -12,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.dispatch import Signal
 from django.tasks.base import Task as DjangoTask
 from django.tasks.signals import log_task_finished, log_task_started, task_finished, task_started
+from django.tasks.signals import logger as django_logger
 
 from dlq.errors import TaskTimeout
 from dlq.job import Claim, Outcome
@@ -34,43 +36,55 @@ class Audience:
     __slots__ = ("_claim", "_result", "_sender", "_task")
 
     def __init__(
-        self, claim: Claim, task: DjangoTask[..., Any], result: TaskResult[..., Any], sender: type
+        self,
+        claim: Claim,
+        task: DjangoTask[..., Any],
+        result: Callable[[], TaskResult[..., Any]],
+        sender: type,
     ) -> None:
-        """``sender`` is that of the signals: the backend's class."""
+        """``result`` makes what receivers get; ``sender`` is that of the signals: the backend's class."""
         self._claim = claim
         self._task = task
         self._result = result
         self._sender = sender
 
+    def hears(self, signal: Signal) -> bool:
+        """Whether anybody would notice this signal of an attempt that has not raised."""
+        return self._is_needed(signal) or django_logger.isEnabledFor(logging.INFO)
+
     def started(self) -> None:
         """The attempt begins."""
-        self._tell(self._started)
+        if self.hears(task_started):
+            self._tell(self._started)
 
     async def astarted(self) -> None:
         """``started`` on an event loop."""
-        await self._atell(task_started, self._started)
+        if self.hears(task_started):
+            await self._atell(task_started, self._started)
 
     def finished(self, outcome: Outcome, exception: BaseException | None = None) -> None:
         """The attempt has ended like this. To be called while the exception is handled."""
-        self._tell(partial(self._finished, outcome, exception))
+        if exception is not None or self.hears(task_finished):
+            self._tell(partial(self._finished, outcome, exception))
 
     async def afinished(self, outcome: Outcome, exception: BaseException | None = None) -> None:
         """``finished`` on an event loop."""
-        await self._atell(task_finished, partial(self._finished, outcome, exception))
+        if exception is not None or self.hears(task_finished):
+            await self._atell(task_finished, partial(self._finished, outcome, exception))
 
     def _started(self) -> None:
-        task_started.send_robust(self._sender, task_result=self._result)
+        task_started.send_robust(self._sender, task_result=self._result())
         if hooks := chain():
             hooks.started(self._job(), self._claim.queue, worker_number(self._claim.worker))
 
     def _finished(self, outcome: Outcome, exception: BaseException | None) -> None:
         if outcome.state in FINISHED:
-            task_finished.send_robust(self._sender, task_result=self._result)
+            task_finished.send_robust(self._sender, task_result=self._result())
         if not (hooks := chain()):
             return
         job = self._job()
         if exception is None:
-            hooks.succeeded(job, self._result.return_value, outcome.seconds)
+            hooks.succeeded(job, self._result().return_value, outcome.seconds)
             return
         if isinstance(exception, TaskTimeout):
             hooks.timed_out(job, outcome.seconds, exception)
@@ -79,7 +93,7 @@ class Audience:
             hooks.retried(job, outcome.seconds, exception, outcome.delay)
 
     def _job(self) -> MiddlewareJob:
-        claim, result = self._claim, self._result
+        claim, result = self._claim, self._result()
         return MiddlewareJob(
             result.id, self._task, result.args, result.kwargs, claim.enqueued_at, claim.attempts + 1
         )
@@ -93,7 +107,7 @@ class Audience:
 
     async def _atell(self, signal: Signal, tell: Callable[[], None]) -> None:
         """Tell in the thread in which Django allows database access, unless nobody is there who needs that."""
-        if not self._is_anybody_there(signal):
+        if not self._is_needed(signal):
             self._tell(tell)
             return
         # A cancellation of the task's own that has not struck yet must not strike here.
@@ -101,9 +115,24 @@ class Audience:
             await asyncio.sleep(0)
         await sync_to_async(self._tell)(tell)
 
-    def _is_anybody_there(self, signal: Signal) -> bool:
+    def _is_needed(self, signal: Signal) -> bool:
+        """Whether anybody is there but Django's own receivers."""
         try:
-            functions, coroutines = signal._live_receivers(self._sender)
-            return bool(coroutines) or not DJANGO.issuperset(functions) or bool(chain())
+            return bool(chain()) or _has_others(signal, self._sender)
         except BaseException:
             return True  # Telling them logs what is wrong.
+
+
+_answers: dict[tuple[Signal, type], tuple[list[Any], bool]] = {}
+"""By signal and sender: the receivers as they were, and whether there were others than Django's own."""
+
+
+def _has_others(signal: Signal, sender: type) -> bool:
+    """To look through the receivers takes long, and they hardly ever change."""
+    receivers, answer = _answers.get((signal, sender), (None, True))
+    if receivers != signal.receivers:
+        receivers = list(signal.receivers)
+        functions, coroutines = signal._live_receivers(sender)
+        answer = bool(coroutines) or not DJANGO.issuperset(functions)
+        _answers[signal, sender] = receivers, answer
+    return answer

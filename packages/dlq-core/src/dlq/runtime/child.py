@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from django.tasks import TaskResult, TaskResultStatus
+from django.tasks.signals import logger as django_logger
 from django.tasks.signals import task_finished
 
 from dlq.backend import queue_backend
 from dlq.conf import Settings, WorkerPool
 from dlq.hooks import Process, report_error, run_hooks
-from dlq.logs import get_logger
+from dlq.logs import get_logger, leave_out_unseen
 from dlq.middleware import chain
 from dlq.runtime.executor import executor_for
 from dlq.runtime.messages import decode
@@ -98,6 +99,9 @@ def work(
         task_finished.connect(_toucher(options.touchfile), weak=False)
     chain()  # Middleware that cannot be built ends the worker here, not its first job.
     run_hooks("worker.start", process)
+    leave_out_unseen(
+        django_logger, logging.INFO
+    )  # After the hooks, which may set up the logs of the process.
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     _TaskForks().watch()
     threading.Thread(target=_listen, args=(worker, channel), name="ear", daemon=True).start()

@@ -21,6 +21,7 @@ from django.db import transaction
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.base import Task as DjangoTask
 from django.tasks.base import TaskError
+from django.tasks.signals import task_finished
 
 from dlq import payload
 from dlq.backend import QueueBackend
@@ -43,6 +44,9 @@ from dlq.versions import arguments_of
 __all__ = ["Execution", "load", "run_job"]
 
 logger = get_logger("dlq.job")
+
+UNKNOWN = "unknown"
+"""In the place of a worker that nobody remembers."""
 
 
 def run_job(
@@ -72,7 +76,6 @@ def load(claim: Claim, history: Sequence[Attempt], backend: BaseTaskBackend) -> 
     try:
         task = load_task(claim, backend.alias)
         args, kwargs = arguments_of(task, claim)
-        result = _running_result(claim, history, task, args, kwargs, backend.alias)
     except UnknownTask as error:
         logger.warning(
             "Job %s waits for a worker that knows its task. %s", claim.id, error, extra=_fields(claim)
@@ -81,7 +84,7 @@ def load(claim: Claim, history: Sequence[Attempt], backend: BaseTaskBackend) -> 
     except BaseException as error:
         logger.error("Job %s cannot be read: %r", claim.id, error, extra=_fields(claim))
         return Outcome.failed(claim, failure_of(error))
-    return Execution(claim, task, result, backend)
+    return Execution(claim, history, task, args, kwargs, backend)
 
 
 def _expired(claim: Claim) -> Outcome:
@@ -97,8 +100,10 @@ class Execution:
     """One attempt at a job, from its start to its outcome."""
 
     claim: Claim
+    history: Sequence[Attempt]
     task: DjangoTask[..., Any]
-    result: TaskResult[..., Any]
+    args: list[Any]
+    kwargs: dict[str, Any]
     backend: BaseTaskBackend
     began: float = 0.0
     """When it started, by the monotonic clock."""
@@ -116,13 +121,34 @@ class Execution:
     """What the task has said and nobody has fetched."""
     audience: Audience = field(init=False)
     """Who is told how it goes."""
+    _result: TaskResult[..., Any] | None = None
+    _context: JobContext[..., Any] | None = None
 
     def __post_init__(self) -> None:
         """Open the notebook."""
         self.notebook = Notebook(self.claim.id, self.claim.token, self.claim.metadata)
-        self.audience = Audience(self.claim, self.task, self.result, type(self.backend))
+        self.audience = Audience(self.claim, self.task, lambda: self.result, type(self.backend))
 
     # --- What it is ---
+
+    @property
+    def result(self) -> TaskResult[..., Any]:
+        """The job as others see it. Most jobs end without anybody who looks."""
+        if self._result is None:
+            self._result = _running_result(self)
+        return self._result
+
+    @property
+    def context(self) -> JobContext[..., Any]:
+        """What the task may ask, and say."""
+        if self._context is None:
+            self._context = JobContext(
+                task_result=self.result,
+                notebook=self.notebook,
+                is_told_to_stop=lambda: self.should_stop,
+                overrides=self.claim.overrides,
+            )
+        return self._context
 
     @property
     def timeout(self) -> float | None:
@@ -206,7 +232,7 @@ class Execution:
         arguments, process = self._arguments(), os.getpid()
         try:
             # What Task.call does for a function, without looking once more whether it is one.
-            return payload.encode_value(self.task.func(*arguments, **self.result.kwargs))
+            return payload.encode_value(self.task.func(*arguments, **self.kwargs))
         finally:
             if os.getpid() != process:
                 end_stray_fork(self.claim)
@@ -223,28 +249,23 @@ class Execution:
         arguments, process = self._arguments(), os.getpid()
         try:
             async with self.limit(self):
-                return payload.encode_value(await self.task.acall(*arguments, **self.result.kwargs))
+                return payload.encode_value(await self.task.acall(*arguments, **self.kwargs))
         finally:
             if os.getpid() != process:
                 end_stray_fork(self.claim)
 
     def _arguments(self) -> list[Any]:
-        context: JobContext[..., Any] = JobContext(
-            task_result=self.result,
-            notebook=self.notebook,
-            is_told_to_stop=lambda: self.should_stop,
-            overrides=self.claim.overrides,
-        )
-        use_context(context)
-        return [context, *self.result.args] if self.task.takes_context else self.result.args
+        use_context(lambda: self.context)
+        return [self.context, *self.args] if self.task.takes_context else self.args
 
     # --- How it ends ---
 
     def succeeded(self, text: str) -> Outcome:
         """The task returned this value."""
         seconds = self._end()
-        self._finish(State.SUCCEEDED, seconds)
-        object.__setattr__(self.result, "_return_value", payload.decode_value(text))
+        if self._result is not None or self.audience.hears(task_finished):
+            self._finish(State.SUCCEEDED, seconds)
+            object.__setattr__(self.result, "_return_value", payload.decode_value(text))
         if logger.isEnabledFor(logging.INFO):
             self._log(logging.INFO, "succeeded", seconds)
         return self._kept(Outcome.succeeded(self.claim, text, seconds))
@@ -309,16 +330,18 @@ class Execution:
 
     def _log(self, level: int, what: str, seconds: float) -> None:
         with suppress(Exception):  # A log that cannot be written must not decide what becomes of a job.
+            fields = _fields(self.claim)
+            fields["seconds"] = seconds
             logger.log(
                 level,
                 "Job %s %s %s in %.3f s (queue %s, attempt %d)",
-                self.result.id,
+                fields["job_id"],
                 self.claim.task,
                 what,
                 seconds,
                 self.claim.queue,
                 self.claim.attempts + 1,
-                extra=_fields(self.claim, self.result.id) | {"seconds": seconds},
+                extra=fields,
             )
 
 
@@ -331,30 +354,26 @@ def _was_cancelled_by_others() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _running_result(
-    claim: Claim,
-    history: Sequence[Attempt],
-    task: DjangoTask[..., Any],
-    args: list[Any],
-    kwargs: dict[str, Any],
-    alias: str,
-) -> TaskResult[..., Any]:
+def _running_result(execution: Execution) -> TaskResult[..., Any]:
+    claim, history = execution.claim, execution.history
     raised = [attempt for attempt in history if attempt.counted is Counted.ATTEMPT]
+    # Where the history could not be read, its attempts still count.
+    unread = [UNKNOWN] * (claim.attempts - len(raised))
     return TaskResult(
-        task=task,
+        task=execution.task,
         id=str(claim.id),
         status=State.RUNNING.status,
         enqueued_at=claim.enqueued_at,
         started_at=history[0].started_at if history else claim.claimed_at,
         finished_at=None,
         last_attempted_at=claim.claimed_at,
-        args=args,
-        kwargs=kwargs,
-        backend=alias,
+        args=execution.args,
+        kwargs=execution.kwargs,
+        backend=execution.backend.alias,
         errors=[
             TaskError(exception_class_path=a.failure.exception, traceback=a.failure.traceback) for a in raised
         ],
-        worker_ids=[*(attempt.worker for attempt in raised), claim.worker],
+        worker_ids=[*unread, *(attempt.worker for attempt in raised), claim.worker],
         state=State.RUNNING,
         interruptions=claim.interruptions,
         history=history,
@@ -366,7 +385,10 @@ def _running_result(
 _is_coroutine_function = lru_cache(iscoroutinefunction)
 
 
-def _fields(claim: Claim, id: str | None = None) -> dict[str, Any]:
-    """``id`` is the claim's as text, where that is at hand: making it takes as long as all the rest."""
-    named = {"task_path": claim.task, "queue": claim.queue, "worker": claim.worker}
-    return {"job_id": id or str(claim.id), **named}
+def _fields(claim: Claim) -> dict[str, Any]:
+    return {
+        "job_id": str(claim.id),
+        "task_path": claim.task,
+        "queue": claim.queue,
+        "worker": claim.worker,
+    }

@@ -215,7 +215,10 @@ class Worker:
         try:
             queues = self._queues() if room else []
             if outcomes or queues:
-                self._take(self._exchange(outcomes, queues, room if queues else 0), room)
+                began = time.monotonic()
+                reply = self._exchange(outcomes, queues, room if queues else 0)
+                self._pace.observe_trip(time.monotonic() - began)
+                self._take(reply, room)
         except StoreError:
             self._workload.restore(outcomes)
             raise
@@ -328,9 +331,9 @@ class Worker:
             self._look_again_soon()
         if room and not reply.claims:
             self._idle()
-        self._workload.add(self._with_history(reply.claims))
         self._workload.low = self._pace.ahead // 2
         self._workload.enough = max(1, self._pace.ahead // 2)
+        self._workload.add(self._with_history(reply.claims))
 
     def _look_again_soon(self) -> None:
         # The queues known to have jobs are drained: others may have some, but asking must not become a storm.

@@ -65,6 +65,8 @@ class Workload:
         self._seconds: list[float] = []
         self._closed = False
         self._woken = False
+        self._due = False
+        """Whether a job has ended when an exchange was due, since the control thread last waited."""
         self._moved_at = 0.0
         """When a claim last started or ended, or was added to none."""
 
@@ -115,13 +117,18 @@ class Workload:
             self._moved_at = time.monotonic()
             self._outcomes.append(outcome)
             self._seconds.append(seconds)
-            idle = not self._waiting and len(self._running) < self.slots
-            if idle or len(self._outcomes) >= self.enough or len(self._waiting) <= self.low:
-                self.wake()
+            if self._is_due():
+                self._due = True
+                self._reportable.notify()
             if self._waiting or self._secluded:
                 self._startable.notify()
                 self.on_startable()
             self._ask()
+
+    def _is_due(self) -> bool:
+        """Whether an exchange is worth its round trip."""
+        idle = not self._waiting and len(self._running) < self.slots
+        return idle or len(self._outcomes) >= self.enough or len(self._waiting) <= self.low
 
     def noted(self, notebook: Notebook) -> None:
         """A job has said something; it goes to the store before the job's outcome, and soon."""
@@ -139,6 +146,8 @@ class Workload:
                 self._moved_at = time.monotonic()
             for assignment in assignments:
                 (self._secluded if assignment.wants_runner else self._waiting).append(assignment)
+            # What ended while these were fetched may wait for more now.
+            self._due = self._due and self._is_due()
             self._ask()
             self._startable.notify_all()
             self.on_startable()
@@ -254,10 +263,10 @@ class Workload:
     def wait(self, timeout: float) -> None:
         """Wait until there is something to report, or a wake-up, or the timeout."""
         with self._lock:
-            if not self._woken:
+            if not (self._woken or self._due):
                 notes = self._notes.wait()
                 self._reportable.wait(timeout if notes is None else min(timeout, notes))
-            self._woken = False
+            self._woken = self._due = False
 
     def wake(self) -> None:
         """End the control thread's wait, or its next one."""

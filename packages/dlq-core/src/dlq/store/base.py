@@ -22,6 +22,7 @@ from uuid import UUID
 
 from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import LIVE, State
+from dlq.store.asynchronous import AsyncStore
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["CANCELLABLE", "Store", "Version"]
@@ -43,6 +44,11 @@ class Store(ABC):
     """The Django database alias whose open transaction an enqueue joins; None where there is none."""
 
     # --- Clients ---
+
+    @property
+    def asynchronous(self) -> AsyncStore | None:
+        """What coroutines may ask without a thread; None in most stores, which they then ask in a thread."""
+        return None
 
     @abstractmethod
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:

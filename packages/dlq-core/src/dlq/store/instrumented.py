@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.signals import store_called
 from dlq.states import State
+from dlq.store.asynchronous import AsyncStore
 from dlq.store.base import CANCELLABLE, Store, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
@@ -52,6 +53,25 @@ class InstrumentedStore(Store):
             error=error,
             seconds=seconds,
         )
+
+    async def _areport[**P, R](self, call: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+        if not store_called.receivers:
+            return await call(*args, **kwargs)
+        began = time.monotonic()
+        reply, error = None, None
+        try:
+            reply = await call(*args, **kwargs)
+            return reply
+        except Exception as raised:
+            error = raised
+            raise
+        finally:
+            self._tell(call.__name__, args, reply, error, time.monotonic() - began)
+
+    @property
+    def asynchronous(self) -> AsyncStore | None:
+        wrapped = self.wrapped.asynchronous
+        return None if wrapped is None else _InstrumentedAsync(wrapped, self._areport)
 
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         return self._report(self.wrapped.enqueue, jobs, now=now)
@@ -176,3 +196,19 @@ class InstrumentedStore(Store):
 
     def close(self) -> None:
         self.wrapped.close()
+
+
+class _InstrumentedAsync(AsyncStore):
+    """The same door for coroutines."""
+
+    def __init__(self, wrapped: AsyncStore, report: Any) -> None:
+        self._wrapped = wrapped
+        self._report = report
+
+    async def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
+        enqueued: Enqueued = await self._report(self._wrapped.enqueue, jobs, now=now)
+        return enqueued
+
+    async def get(self, ids: Collection[UUID]) -> list[JobRecord]:
+        records: list[JobRecord] = await self._report(self._wrapped.get, ids)
+        return records

@@ -26,6 +26,7 @@ from dlq.states import FINISHED, WAITING, State
 from dlq.store.base import CANCELLABLE, Store
 from dlq.store.inspector import Inspector
 from dlq.store.tallies import figures_of
+from dlq.testing.audit import Auditor
 from dlq.testing.contract.builders import FAILURE, OUTCOMES, new_job, promote, runner_info, worker_info
 from dlq.testing.contract.foretelling import ModelJob
 from dlq.testing.contract.watching import BIG, RUNNER_OF, Watched
@@ -82,6 +83,7 @@ class _Machine(Watched):
                 queue=queue,
                 task=task,
                 priority=priority,
+                max_attempts=BIG,  # Who retries is not asked how often.
                 run_after=self.world.soon() if waits else None,
                 expires_after=expires_after,
             )
@@ -347,6 +349,7 @@ class _Machine(Watched):
         outcomes = [OUTCOMES["succeeded"](held) for held in running]
         reply = self.store.exchange(last, outcomes, QUEUES, BIG, now=end)
         assert (reply.stale, reply.already, reply.claims) == ([], [], [])
+        assert Auditor(self.store, self.inspector).findings() == []
         for state in FINISHED:
             self.store.prune(state, 1.0, BIG, now=end + timedelta(days=1))
         for runner in self.inspector.runners(now=end):
