@@ -20,7 +20,7 @@ from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, Wor
 from dlq_redis import async_connection, connection
 from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
 from dlq_redis.asynchronous import AsyncRedisStore
-from dlq_redis.clock import moment, ticks, ticks_in
+from dlq_redis.clock import ticks, ticks_in
 from dlq_redis.connection import Server
 from dlq_redis.data import DATA_VERSION, packed_data, packed_head
 from dlq_redis.durability import Durability, NotDurable, run_durably
