@@ -11,6 +11,7 @@ from bench.footprint import measure_footprint
 from bench.held import measure_held
 from bench.idle import measure_idle
 from bench.latency import measure_latency
+from bench.limits import measure_limits
 from bench.on_redis import measure_redis
 from bench.schedules import measure_schedules
 from bench.sleepers import measure_sleepers
@@ -45,6 +46,12 @@ def main() -> None:
     idle.add_argument("--sqlite", action="store_true", help="on a file of SQLite")
     latency = measures.add_parser("latency", help="how long a job waits for an idle worker")
     latency.add_argument("--jobs", type=int, default=200)
+    limits = measures.add_parser(
+        "limits", help="what limits cost, and what jobs that wait for a slot do to others"
+    )
+    limits.add_argument("--jobs", type=int, default=10_000)
+    limits.add_argument("--blocked", type=int, default=10_000)
+    limits.add_argument("--rounds", type=int, default=3)
     schedules = measures.add_parser(
         "schedules", help="many schedules: how late they fire, and what that costs"
     )
@@ -74,6 +81,8 @@ def main() -> None:
             measure_idle(options.seconds, sqlite=options.sqlite)
         case "latency":
             measure_latency(options.jobs)
+        case "limits":
+            measure_limits(options.jobs, options.blocked, options.rounds)
         case "schedules":
             measure_schedules(options.count, options.period, options.seconds, redis=options.redis)
         case "sleepers":

@@ -19,6 +19,8 @@ from dlq.limits import (
     policy_of,
 )
 
+pytestmark = pytest.mark.usefixtures("memory")
+
 # --- Options ---
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Counted",
+    "Edit",
     "Enqueued",
     "Exchanged",
     "Failure",
@@ -347,6 +348,16 @@ class JobRecord:
     """What no other job may have at the same time."""
     duplicate_of: UUID | None = None
     """The job that had its key, and for which it was cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What a retry by hand changes of a job."""
+
+    payload: str
+    """Arguments as JSON text."""
+    overrides: str | None = None
+    """As in ``NewJob``: with the version of the arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ may wait for semaphores; and these are locked in the order of their marks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
@@ -35,14 +35,17 @@ from dlq_db.lines import END, held_slots, waiting_lines
 from dlq_db.models import Live, Pause, Semaphore
 from dlq_db.semaphores import create_semaphores, known_semaphores
 
-__all__ = ["MANY", "Admission"]
+__all__ = ["MANY", "Admission", "Admitted"]
+
+type Admitted = tuple[str, str]
+"""The backend and the queue of a job that was admitted."""
 
 MANY = 1000
 """Lines that one look goes through, and jobs of one line that are decided upon at once."""
 
 
 class Admission:
-    """One round of it."""
+    """One round of it, in as few statements as fit every database."""
 
     def __init__(self, connection: BaseDatabaseWrapper, dialect: Dialect, now: datetime | None) -> None:
         """At this moment, or at the database's own."""
@@ -52,7 +55,7 @@ class Admission:
         pauses = Pause.objects.using(connection.alias).filter(Q(until=None) | Q(until__gt=moment(now)))
         self._paused = set(pauses.values_list("backend", "queue"))
 
-    def admit_any(self, limit: int, after: str) -> tuple[list[Live], str]:
+    def admit_any(self, limit: int, after: str) -> tuple[list[Admitted], str]:
         """Make up to ``limit`` jobs ready, of lines after this one; returns them, and where the next round begins."""
         self._put_back()
         lines = self._open(waiting_lines(self._connection, after, END, MANY))
@@ -61,26 +64,15 @@ class Admission:
         self._make(set(map(slot_of, wanted)), wanted)
         return self.admit(wanted, limit) if wanted else [], following
 
-    def admit_declared(self, slots: Mapping[str, Slot]) -> list[Live]:
-        """Have these be the slots, by the marks of their keys, and give the free ones to those that wait."""
-        create_semaphores(self._connection, slots, self._now)
-        with self._dialect.transaction(self._connection):
-            for semaphore in self._locked(slots):
-                slot = slots[semaphore.mark]
-                if (semaphore.key, semaphore.slots) != (slot.key, slot.limit):
-                    semaphore.key, semaphore.slots = slot.key, slot.limit
-                    semaphore.save(using=self._connection.alias)
-            return self.admit_of(slots)
-
-    def admit_of(self, marks: Iterable[str]) -> list[Live]:
-        """Give the free slots of these keys to those that wait for them. To be called in a transaction."""
+    def admit_of(self, marks: Iterable[str]) -> list[Admitted]:
+        """Give the free slots of these keys to those that wait for them."""
         lines = [line for mark in marks for line in waiting_lines(self._connection, mark, mark + END, MANY)]
         return self.admit(self._open(lines), MANY)
 
-    def admit(self, lines: Sequence[str], limit: int) -> list[Live]:
+    def admit(self, lines: Sequence[str], limit: int) -> list[Admitted]:
         """Make up to ``limit`` of the jobs that wait in these lines ready, each if its key has a slot for it."""
         of_mark = {mark: list(some) for mark, some in groupby(sorted(lines), slot_of)}
-        admitted: list[Live] = []
+        admitted: list[Admitted] = []
         with self._dialect.transaction(self._connection):
             for semaphore in self._locked(of_mark):
                 admitted += self._admit(semaphore, of_mark[semaphore.mark], limit - len(admitted))
@@ -88,7 +80,7 @@ class Admission:
 
     # --- Under the lock of a semaphore
 
-    def _admit(self, semaphore: Semaphore, lines: Sequence[str], limit: int) -> list[Live]:
+    def _admit(self, semaphore: Semaphore, lines: Sequence[str], limit: int) -> list[Admitted]:
         held = held_slots(self._connection, semaphore.mark)
         free = max(0, min(limit, semaphore.slots - held))
         waiting = {live.pk: live for line in lines for live in self._first_of(line, free)}
@@ -100,7 +92,7 @@ class Admission:
             list(map(_contender, may_give_way)),
         )
         self._carry_out(decision, semaphore, limit)
-        return [waiting[id] for id in decision.admitted[:limit]]
+        return [(waiting[id].backend, waiting[id].queue) for id in decision.admitted[:limit]]
 
     def _first_of(self, line: str, free: int) -> QuerySet[Live]:
         first = self._unlocked(Live.objects.filter(waits=Waits.LIMIT, line=line)).order_by("-priority", "seq")
@@ -154,7 +146,8 @@ class Admission:
                 limits = limits_from_json(live.job.limits)
                 assert limits is not None
                 slots[slot_of(line)] = limits.slot
-        create_semaphores(self._connection, slots, self._now)
+        if slots:
+            create_semaphores(self._connection, slots, self._now)
 
     def _head(self, line: str) -> Live | None:
         waiting = Live.objects.using(self._connection.alias).filter(waits=Waits.LIMIT, line=line)

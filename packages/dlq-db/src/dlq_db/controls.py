@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import Cancelled
+from dlq.job import Cancelled, Edit
 from dlq.limits import limits_from_json, line_of
 from dlq.states import State
 from dlq.unique import mark_of, unique_from_json
@@ -74,7 +74,11 @@ def _states(rows: Iterable[tuple[UUID, int]]) -> dict[UUID, State]:
 
 
 def retry(
-    connection: BaseDatabaseWrapper, backend: str, ids: Sequence[UUID], places: Sequence[int]
+    connection: BaseDatabaseWrapper,
+    backend: str,
+    ids: Sequence[UUID],
+    places: Sequence[int],
+    edits: Mapping[UUID, Edit],
 ) -> list[UUID]:
     """See ``Store.retry``; ``places`` has a ``seq`` for each id. To be called in a transaction."""
     using = connection.alias
@@ -91,6 +95,9 @@ def retry(
     revived = [id for id, live in lives.items() if live.mark is None or _took_its_mark(using, live)]
     for chunk in chunks(revived):
         Job.objects.using(using).filter(pk__in=chunk).update(**AS_NEW)
+    for id in edits.keys() & set(revived):
+        edit = edits[id]
+        Job.objects.using(using).filter(pk=id).update(payload=edit.payload, overrides=edit.overrides)
     return revived
 
 

@@ -16,7 +16,7 @@ from dlq_db.clock import moment
 from dlq_db.lines import END
 from dlq_db.models import Live, Semaphore
 
-__all__ = ["create_semaphores", "known_semaphores"]
+__all__ = ["create_semaphores", "declare_semaphores", "known_semaphores"]
 
 LOOKED_AT = 20
 """Rows that are looked at for each batch of new ones. So where every key is new, nearly all of the others go."""
@@ -29,19 +29,29 @@ def known_semaphores(connection: BaseDatabaseWrapper, marks: Collection[str]) ->
     return set(found.values_list("mark", flat=True))
 
 
+def declare_semaphores(
+    connection: BaseDatabaseWrapper, slots: Mapping[str, Slot], now: datetime | None
+) -> None:
+    """Have these be the slots from now on."""
+    semaphores = Semaphore.objects.using(connection.alias)
+    found = {row.mark: (row.key, row.slots) for row in semaphores.filter(mark__in=list(slots))}
+    if missing := {mark: slot for mark, slot in slots.items() if mark not in found}:
+        create_semaphores(connection, missing, now)
+    for mark, slot in sorted(slots.items()):
+        if found.get(mark, (slot.key, slot.limit)) != (slot.key, slot.limit):
+            semaphores.filter(mark=mark).update(key=slot.key, slots=slot.limit)
+
+
 def create_semaphores(
     connection: BaseDatabaseWrapper, slots: Mapping[str, Slot], now: datetime | None
 ) -> None:
-    """Make those that are missing, outside of any transaction: who waits for another's new row holds no lock."""
-    known = known_semaphores(connection, slots)
+    """Make these, if nobody has, outside of any transaction: who waits for another's new row holds no lock."""
     new = [
         Semaphore(mark=mark, key=slot.key, slots=slot.limit, since=moment(now))
         for mark, slot in sorted(slots.items())
-        if mark not in known
     ]
-    if new:
-        Semaphore.objects.using(connection.alias).bulk_create(new, ignore_conflicts=True)
-        _forget_some(connection, now)
+    Semaphore.objects.using(connection.alias).bulk_create(new, ignore_conflicts=True)
+    _forget_some(connection, now)
 
 
 def _forget_some(connection: BaseDatabaseWrapper, now: datetime | None) -> None:

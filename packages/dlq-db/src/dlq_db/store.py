@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 from django.db import connections, transaction
@@ -16,7 +17,7 @@ from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.db.models.functions import Least
 
 from dlq.errors import RunnerUnknown, StoreError
-from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.limits import Slot, slot_mark
 from dlq.logs import get_logger
 from dlq.states import State, Waits
@@ -24,7 +25,7 @@ from dlq.store import Store
 from dlq.store.base import CANCELLABLE, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_db import controls
-from dlq_db.admitting import Admission
+from dlq_db.admitting import Admission, Admitted
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
 from dlq_db.dialects import Dialect, Ear, statement
@@ -32,6 +33,7 @@ from dlq_db.endings import end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
 from dlq_db.rows import claim_of, whole_record_of
+from dlq_db.semaphores import declare_semaphores
 from dlq_db.silence import silence
 
 __all__ = ["DatabaseStore"]
@@ -98,24 +100,22 @@ class DatabaseStore(Store):
         if self.connection.in_atomic_block:
             admit = partial(self._admit_declared, slots, now)
             transaction.on_commit(admit, using=self.database, robust=True)
-        else:
+        elif self.connection.get_autocommit():
             self._admit_declared(slots, now)
 
     def _admit_declared(self, slots: Mapping[str, Slot], now: datetime | None) -> None:
         try:
             with translated(self.connection):
-                self._tell_of(self._admission(now).admit_declared(slots))
+                declare_semaphores(self.connection, slots, now)
+                self._tell_of(self.dialect.admit_of(self.connection, sorted(slots), now))
         except StoreError as error:
             logger.info("New jobs were not admitted yet; the next look does it: %s", error)
 
-    def _admission(self, now: datetime | None) -> Admission:
-        return Admission(self.connection, self.dialect, now)
-
-    def _tell_of(self, admitted: Iterable[Live]) -> None:
+    def _tell_of(self, admitted: Iterable[Admitted]) -> None:
         """Tell those who listen to the backends of these jobs, which need not be this one."""
         if self._listen_notify:
-            for backend, some in groupby(sorted(admitted, key=_backend_of), _backend_of):
-                self.dialect.tell(self.connection, backend, {live.queue for live in some})
+            for backend, places in groupby(sorted(admitted), itemgetter(0)):
+                self.dialect.tell(self.connection, backend, {queue for _, queue in places})
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with translated(self.connection):
@@ -285,11 +285,17 @@ class DatabaseStore(Store):
         with translated(self.connection), self.transaction():
             return controls.cancel(self.connection, self.alias, unique, reason, chosen, now or self._clock())
 
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
         unique = list(dict.fromkeys(ids))
         with translated(self.connection), self.transaction():
             places = self.dialect.places(self.connection, len(unique))
-            if revived := controls.retry(self.connection, self.alias, unique, places):
+            if revived := controls.retry(self.connection, self.alias, unique, places, edits or {}):
                 self.tell()
             return revived
 
@@ -314,15 +320,16 @@ class DatabaseStore(Store):
             if sight.promoted and sight.ready:
                 self.tell(sight.ready)
             admitted = self._admit(limit, now) if waits and limit else []
-            ready = {live.queue for live in admitted if live.backend == self.alias}.union(sight.ready)
+            ready = {queue for backend, queue in admitted if backend == self.alias}.union(sight.ready)
             return replace(sight, admitted=len(admitted), ready=sorted(ready)) if admitted else sight
 
     def admit(self, limit: int, *, now: datetime | None = None) -> int:
         with translated(self.connection):
             return len(self._admit(limit, now))
 
-    def _admit(self, limit: int, now: datetime | None) -> list[Live]:
-        admitted, self._next_line = self._admission(now).admit_any(limit, self._next_line)
+    def _admit(self, limit: int, now: datetime | None) -> list[Admitted]:
+        admission = Admission(self.connection, self.dialect, now)
+        admitted, self._next_line = admission.admit_any(limit, self._next_line)
         self._tell_of(admitted)
         return admitted
 
@@ -384,10 +391,6 @@ logger = get_logger("dlq.store")
 
 DEDICATED = "DLQ_DEDICATED"
 """Marks the settings of a connection that ``dedicate`` has put in the place of Django's own."""
-
-
-def _backend_of(live: Live) -> str:
-    return live.backend
 
 
 def _oldest(running: QuerySet[Live], limit: int) -> list[Claim]:

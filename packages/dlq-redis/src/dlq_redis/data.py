@@ -6,13 +6,22 @@ from dataclasses import dataclass
 from struct import Struct
 from uuid import UUID
 
-from dlq.job import NewJob
+from dlq.job import Edit, JobRecord, NewJob
 from dlq.unique import UniqueKey, unique_from_json, unique_to_json
 from dlq_redis.clock import moment, ticks, ticks_in
 from dlq_redis.limits import limits_of, packed_limits
 from dlq_redis.texts import encoded, name_at, packed_name, text
 
-__all__ = ["DATA_VERSION", "Data", "data_of", "due_since", "new_job_of", "packed_data", "packed_head"]
+__all__ = [
+    "DATA_VERSION",
+    "Data",
+    "data_of",
+    "due_since",
+    "edited_data",
+    "new_job_of",
+    "packed_data",
+    "packed_head",
+]
 
 DATA_VERSION = 1
 """The newest version of data that this code reads; see ``exchange.lua`` for what becomes of newer ones."""
@@ -41,6 +50,27 @@ def packed_data(job: NewJob) -> bytes:
             parts += [_LENGTH.pack(len(raw)), raw]
     head = _DATA.pack(DATA_VERSION, flags, job.max_attempts, job.max_interruptions)
     return b"".join([head, *parts, encoded(job.payload)])
+
+
+def edited_data(record: JobRecord, edit: Edit) -> bytes:
+    """The data of a stored job with other arguments.
+
+    Raises struct.error for numbers of more than 32 bits.
+    """
+    return packed_data(
+        NewJob(
+            id=record.id,
+            task=record.task,
+            queue=record.queue,
+            payload=edit.payload,
+            overrides=edit.overrides,
+            run_after=record.run_after,
+            max_attempts=record.max_attempts,
+            max_interruptions=record.max_interruptions,
+            metadata=record.metadata,
+            unique=record.unique,
+        )
+    )
 
 
 @dataclass(slots=True)

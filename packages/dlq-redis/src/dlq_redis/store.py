@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from redis.exceptions import NoScriptError
 
 from dlq.errors import RunnerUnknown, StoreError, StoreNotReady
-from dlq.job import LOG_LINES, Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import LOG_LINES, Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.logs import get_logger
 from dlq.states import State
 from dlq.store import AsyncStore, Store
@@ -22,7 +22,7 @@ from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
 from dlq_redis.asynchronous import AsyncRedisStore
 from dlq_redis.clock import ticks, ticks_in
 from dlq_redis.connection import Server
-from dlq_redis.data import DATA_VERSION, packed_data, packed_head
+from dlq_redis.data import DATA_VERSION, edited_data, packed_data, packed_head
 from dlq_redis.durability import Durability, NotDurable, run_durably
 from dlq_redis.failures import FOREIGN, translated
 from dlq_redis.keys import tag_of
@@ -251,8 +251,22 @@ class RedisStore(Store):
         )
         return Cancelled(done=_ids(done), asked=_ids(asked))
 
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
-        return _ids(self.call("retry", now, *(id.bytes for id in ids)))
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
+        edited = self._edited(edits) if edits else {}
+        pairs = (part for id, data in edited.items() for part in (id.bytes, data))
+        return _ids(self.call("retry", now, len(edited), *pairs, *(id.bytes for id in ids)))
+
+    def _edited(self, edits: Mapping[UUID, Edit]) -> dict[UUID, bytes]:
+        """The data of those of the jobs that exist, with their edits."""
+        records = self.get(edits)
+        with translated(self.server.name):
+            return {record.id: edited_data(record, edits[record.id]) for record in records}
 
     def instruct(self, worker: str, order: Order) -> int | None:
         number: int | None = self.call("instruct", None, worker, b"" if order is Order.PING else order)

@@ -16,11 +16,11 @@ docstrings here say in words, and every store runs it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import LIVE, State
 from dlq.store.asynchronous import AsyncStore
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
@@ -244,11 +244,20 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
         """Make failed and cancelled jobs ready again, behind those that wait; returns which.
 
         Their attempts and interruptions count from nothing again, and they do not expire any more. Tokens go
         on growing, and the history and the log stay. One whose unique mark another job has by now stays as it is.
+        Those with an edit have its payload and overrides from then on; their key and their limits stay.
+
+        Raises StoreRefused for data that the store cannot hold; nothing is changed then.
         """
 
     @abstractmethod

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.signals import store_called
 from dlq.states import State
 from dlq.store.asynchronous import AsyncStore
@@ -160,8 +160,14 @@ class InstrumentedStore(Store):
     ) -> Cancelled:
         return self._report(self.wrapped.cancel, ids, reason, states=states, now=now)
 
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
-        return self._report(self.wrapped.retry, ids, now=now)
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
+        return self._report(self.wrapped.retry, ids, edits=edits, now=now)
 
     def instruct(self, worker: str, order: Order) -> int | None:
         return self._report(self.wrapped.instruct, worker, order)

@@ -39,6 +39,11 @@ class Dialect(Protocol):
     def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
         """Have blocked jobs, whose rows are locked, be ready in this order, behind those that are."""
 
+    def admit_of(
+        self, connection: BaseDatabaseWrapper, marks: Sequence[str], now: datetime | None
+    ) -> list[tuple[str, str]]:
+        """Give the free slots of these keys to those that wait; returns the backend and queue of each job."""
+
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
     ) -> Enqueued:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from dlq.job import LOG_LINES, Attempt, Claim, Counted, Failure, JobRecord, NewJob, Note, Outcome
+from dlq.job import LOG_LINES, Attempt, Claim, Counted, Edit, Failure, JobRecord, NewJob, Note, Outcome
 from dlq.states import FINISHED, State, Waits
 from dlq.unique import duplicate_reason, mark_of
 
@@ -149,8 +149,10 @@ class StoredJob:
         if moved or waits:
             self.sequence = other.sequence
 
-    def revive(self, sequence: int) -> None:
+    def revive(self, sequence: int, edit: Edit | None) -> None:
         """Become ready again after the end."""
+        if edit is not None:
+            self.new = replace(self.new, payload=edit.payload, overrides=edit.overrides)
         self.queue(sequence)
         self.mark, self.duplicate_of = mark_of(self.new.unique), None
         self.attempts = self.interruptions = 0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 from uuid import UUID
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Cancelled, Claim, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.limits import line_of, slot_of
 from dlq.states import WAITING, State
 from dlq.store.base import CANCELLABLE, Store, Version
@@ -307,12 +307,18 @@ class MemoryStore(Store):
                 job.reason = reason
         return cancelled
 
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
         with self.lock:
             jobs = []
             for job in self._found(ids, {State.FAILED, State.CANCELLED}):
                 if job.new.unique is None or self._holder(job.new.unique.mark) is None:
-                    job.revive(next(self._sequence))
+                    job.revive(next(self._sequence), (edits or {}).get(job.new.id))
                     jobs.append(job)
             self._say({job.new.queue for job in jobs if job.state is State.READY})
             return [job.new.id for job in jobs]

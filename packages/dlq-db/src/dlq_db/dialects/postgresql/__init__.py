@@ -17,7 +17,7 @@ from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.store.tallies import TALLIES_KEPT
 from dlq.workers import Sight, WorkerRef
-from dlq_db.admitting import Admission
+from dlq_db.admitting import MANY, Admission, Admitted
 from dlq_db.dialects.postgresql import sessions
 from dlq_db.dialects.postgresql.arguments import (
     advance_columns,
@@ -132,11 +132,26 @@ class PostgreSQL:
     ) -> list[tuple[Any, ...]]:
         if not marks:
             return self._rows(connection, "exchange", arguments)
-        with transaction.atomic(using=connection.alias):
-            settled = self._rows(connection, "exchange", arguments | {"most": 0})
+        keys = {"marks": marks, "most": MANY, "now": now}
+        settled, _, granted, claimed = self._several(
+            connection,
+            ("exchange", arguments | {"most": 0}),
+            ("lock", keys),
+            ("grant", keys),
+            ("exchange", arguments | outcome_columns([])),
+        )
+        if granted[0][-1]:
             Admission(connection, self, now).admit_of(marks)
-            claimed = self._rows(connection, "exchange", arguments | outcome_columns([]))
         return [(row[0], *settled[0][1:3], *row[3:]) for row in claimed]
+
+    def admit_of(
+        self, connection: BaseDatabaseWrapper, marks: Sequence[str], now: datetime | None
+    ) -> list[Admitted]:
+        """Two statements in one transaction; more where somebody waits who is to be discarded, or to take a place."""
+        keys = {"marks": marks, "most": MANY, "now": now}
+        _, ((backends, queues, others),) = self._several(connection, ("lock", keys), ("grant", keys))
+        admitted = list(zip(backends, queues, strict=True))
+        return admitted + Admission(connection, self, now).admit_of(marks) if others else admitted
 
     def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
         """One statement."""
@@ -217,6 +232,11 @@ class PostgreSQL:
         self, connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any]
     ) -> list[tuple[Any, ...]]:
         return sessions.rows(connection, verb, arguments, pooled=self._pooled)
+
+    def _several(
+        self, connection: BaseDatabaseWrapper, *calls: tuple[str, dict[str, Any]]
+    ) -> list[list[tuple[Any, ...]]]:
+        return sessions.rows_of_several(connection, calls, pooled=self._pooled)
 
     def prune(
         self,

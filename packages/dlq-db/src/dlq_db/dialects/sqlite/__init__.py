@@ -17,7 +17,7 @@ from dlq.job import Enqueued, Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.workers import Sight, WorkerRef
-from dlq_db.admitting import Admission
+from dlq_db.admitting import Admission, Admitted
 from dlq_db.dialects.sqlite.annotating import annotate
 from dlq_db.dialects.sqlite.claiming import claim
 from dlq_db.dialects.sqlite.enqueueing import enqueue
@@ -58,6 +58,13 @@ class SQLite:
         write_many(
             connection, READY, [(seq, key(connection, id)) for seq, id in zip(places, ids, strict=True)]
         )
+
+    def admit_of(
+        self, connection: BaseDatabaseWrapper, marks: Sequence[str], now: datetime | None
+    ) -> list[Admitted]:
+        """One transaction."""
+        with immediate(connection):
+            return Admission(connection, self, now).admit_of(marks)
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
