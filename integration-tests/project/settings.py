@@ -51,7 +51,39 @@ def databases() -> dict[str, dict[str, Any]]:
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATABASES = databases()
+ADMIN_APPS = [
+    *("django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes"),
+    *("django.contrib.messages", "django.contrib.sessions", "django.contrib.staticfiles", "dlq_admin"),
+]
 INSTALLED_APPS = ["dlq", "dlq_db", "dlq_redis"]
+if "DLQ_PROJECT_DATABASE_URL" not in os.environ:
+    # Tables for users, made without migrations, which would take every test database a second.
+    INSTALLED_APPS += ADMIN_APPS
+    MIGRATION_MODULES = dict.fromkeys(["admin", "auth", "contenttypes", "sessions"])
+MIDDLEWARE = [
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+# The strictest there is: nothing is loaded but files of the site's own, and no style or script stands in a page.
+SECURE_CSP = {"default-src": ["'self'"], "img-src": ["'self'", "data:"]}
+ROOT_URLCONF = "project.urls"
+STATIC_URL = "static/"
 TASKS = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend"}}
 SECRET_KEY = "for tests only"
 USE_TZ = True

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import django
 from django.core.management import call_command
 
-from dlq import queue_backend
+from dlq import QueueInfo, queue_backend
 
 PATIENCE = 60.0
 """Seconds until the demo gives up on its jobs."""
@@ -26,7 +27,9 @@ EVERY_TENTH = 10
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./tools/demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave the runner working until Ctrl-C")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the runner working, and show the dashboard, until Ctrl-C"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     began = time.monotonic()
@@ -43,8 +46,12 @@ def main() -> int:
         show_summary(summary_of(jobs), len(files))
         print(f"\n{len(jobs) + len(extras) + 1:,} jobs in {time.monotonic() - began:.1f} s.")
         if options.keep:
-            print("The runner goes on; Ctrl-C stops it.")
-            wait_for_interrupt(process)
+            enqueue_a_day()
+            with dashboard() as address:
+                print(
+                    f"The dashboard is at {address} (user demo, password demo). Ctrl-C stops it and the runner."
+                )
+                wait_for_interrupt(process)
     print(
         "The runner has stopped cleanly."
         if process.returncode == 0
@@ -170,6 +177,58 @@ def show_summary(rows: list[dict[str, Any]], expected: int) -> None:
     print(f"  {'together':<22}{files:>8,}{lines:>10,}{definitions:>13,}")
     if files != expected:
         raise SystemExit(f"{expected:,} files were enqueued, and {files:,} counted.")
+
+
+def enqueue_a_day() -> None:
+    """What a dashboard shows on a day that is neither good nor bad: failures, waits, a report, a paused queue."""
+    from datetime import timedelta
+
+    from demo_site.tasks import deliver, refund, report
+
+    receipts = deliver.using(max_attempts=1)
+    receipts.enqueue_many(
+        ((order, f"customer{order}@example.com"), {"api_token": f"t-{order}"}) for order in range(400)
+    )
+    deliver.using(run_after=timedelta(hours=3), metadata={"campaign": "winter"}).enqueue_many(
+        ((order, f"customer{order}@example.com"), {"api_token": f"t-{order}"}) for order in range(60)
+    )
+    for order in range(9):
+        refund.enqueue(order, "damaged in transit")
+    report.enqueue(2025)
+    QueueInfo("newsletter").pause()
+    deliver.using(queue="newsletter", priority=-10).enqueue_many(
+        ((order, f"reader{order}@example.com"), {"api_token": f"t-{order}", "template": "news"})
+        for order in range(1_200)
+    )
+
+
+@contextmanager
+def dashboard() -> Iterator[str]:
+    """Django's development server with the dashboard; the value is its address."""
+    from django.contrib.auth import get_user_model
+
+    get_user_model().objects.create_superuser("demo", password="demo")
+    port = free_port()
+    # Static files are served as they are, though DEBUG is off.
+    command = [sys.executable, "-m", "django", "runserver", "--noreload", "--insecure", f"127.0.0.1:{port}"]
+    server = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        yield f"http://127.0.0.1:{port}/dlq_admin/dashboard/"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def free_port() -> int:
+    """8000 if nobody has it, else any."""
+    for port in (8000, 0):
+        with socket.socket() as listener, suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            return int(listener.getsockname()[1])
+    raise SystemExit("No port is free for the dashboard.")
 
 
 def wait_for_interrupt(process: subprocess.Popen[bytes]) -> None:

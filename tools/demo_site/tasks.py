@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from django.tasks import TaskContext
 
-from dlq import queue_backend, task
+from dlq import JobContext, queue_backend, task
+from dlq_cron import cron
 
 Measure = dict[str, Any]
 
@@ -60,6 +62,50 @@ def summarise(job_ids: list[str]) -> list[Measure]:
         if (found["longest"], found["where"]) > (row["longest"], row["where"]):
             row["longest"], row["where"] = found["longest"], found["where"]
     return [{"package": package, **rows[package]} for package in sorted(rows)]
+
+
+# --- For the dashboard: a site in the middle of its day ---
+
+
+@task(queue="mail", max_attempts=2, backoff=3600)
+def deliver(order: int, email: str, *, api_token: str, template: str = "receipt") -> str:
+    """Most receipts are delivered; some addresses do not work, and once in a while the service does not."""
+    if order % 7 == 3:
+        raise ConnectionRefusedError(f"mail.example.com answers nothing for order {order}")
+    if order % 11 == 5:
+        raise ValueError(f"{email!r} is no address that anything can be delivered to")
+    return f"{template} for order {order} delivered"
+
+
+@task(queue="mail")
+def refund(order: int, reason: str) -> None:
+    """Nobody has written down how to refund these."""
+    raise KeyError(order)
+
+
+@task(queue="reports", takes_context=True)
+def report(context: JobContext[..., int], year: int, rows: int = 600) -> int:
+    """Takes its time, and says how far it has come."""
+    context.log(f"The report of {year} begins with {rows} rows.")
+    for row in range(rows):
+        time.sleep(0.5)
+        context.progress(row, rows, f"row {row} of {rows}")
+        if row % 50 == 0:
+            context.log(f"Row {row} is written.")
+    return rows
+
+
+@cron("*/2 * * * *", description="New orders from the shop")
+@task(queue="files")
+def import_orders() -> int:
+    """Every other minute."""
+    return 3
+
+
+@cron("30 3 * * mon-fri", description="Figures for the morning")
+@task(queue="reports")
+def nightly_figures() -> None:
+    """Every working day."""
 
 
 def _measured(path: str, package: str) -> Measure:

@@ -1,1 +1,1 @@
-"""Nothing here yet: dlq-admin is being built."""
+"""The dashboard of DLQ inside the Django admin: put ``"dlq_admin"`` into ``INSTALLED_APPS``."""

@@ -242,8 +242,8 @@ class QueueBackend(Sending, BaseTaskBackend):
             overrides=overrides_of(task, declared),
             expires_after=task.expires_after if isinstance(task, Task) else None,
             metadata=None if metadata is None else payload.encode_value(metadata),
-            durability=task.durability if isinstance(task, Task) else None,
             limits=limits_for(task, args, kwargs) if isinstance(task, Task) else None,
+            durability=task.durability if isinstance(task, Task) else None,
             unique=unique_for(task, args, kwargs) if isinstance(task, Task) else None,
         )
         result: TaskResult[..., Any] = TaskResult(

@@ -150,6 +150,13 @@ class Settings:
     """The file with settings that the commands lay over those of the site, see ``dlq.config_file``."""
     site_url: str = "http://localhost:8000"
     """Where the page of the debug web backend lives."""
+    redact: Sequence[str] | Callable[..., Any] | str = (
+        *("password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "authorization"),
+        *("credential", "private_key", "card_number", "cvv"),
+    )
+    """What the dashboard does not show: values whose key contains one of these, whatever its case. Or a callable, or
+    its dotted path: it is given the dotted path of a task and a value, arguments or a result, and returns what is
+    shown of that."""
 
     def __post_init__(self) -> None:
         """Check what a type cannot say.

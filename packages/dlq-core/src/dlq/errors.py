@@ -6,8 +6,8 @@ DlqError
 ├── EnqueueError           the job was refused at enqueue, and nothing was stored
 │   ├── PayloadError       an argument does not survive JSON unchanged (also TypeError)
 │   ├── PayloadTooLarge    the arguments are larger than ``max_payload``
-│   ├── EnqueueUnanswered  no: the store did not answer, and may have the jobs
 │   ├── KeyRefused         no key can be made of the arguments, or none that a store holds
+│   ├── EnqueueUnanswered  no: the store did not answer, and may have the jobs
 │   ├── CallableRefused    a dotted path is neither a task nor allowed by ``DLQ_CALLABLES``
 │   └── TaskRefused        the task cannot run on that backend or queue (also Django's InvalidTask)
 ├── StoreError             the store did not do what it was asked

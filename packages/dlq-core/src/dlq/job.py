@@ -64,10 +64,10 @@ class NewJob:
     """Seconds from now after which the job, unless it runs then, fails as ``Expired``."""
     metadata: str | None = None
     """A JSON object, for people and for the task."""
-    durability: str | None = None
-    """What its enqueue waits for, in a word of the store; None for what the store does by itself."""
     limits: Limits | None = None
     """What holds it back beside its time."""
+    durability: str | None = None
+    """What its enqueue waits for, in a word of the store; None for what the store does by itself."""
     unique: UniqueKey | None = None
     """What no other job may have at the same time."""
 

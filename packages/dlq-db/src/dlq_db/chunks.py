@@ -10,7 +10,7 @@ CHUNK = 500
 """Values in one statement: SQLite and others have limits."""
 
 
-def chunks[T](values: Collection[T]) -> list[list[T]]:
+def chunks[T](values: Collection[T], size: int = CHUNK) -> list[list[T]]:
     """The values in the same order, in lists that fit into a statement."""
     listed = list(values)
-    return [listed[at : at + CHUNK] for at in range(0, len(listed), CHUNK)]
+    return [listed[at : at + size] for at in range(0, len(listed), size)]

@@ -12,12 +12,24 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Now
 
 from dlq.job import JobRecord
-from dlq.states import FINISHED, State, Waits
-from dlq.store import Inspector, JobFilter, QueueCounts, SlotCounts, Tally, Total
+from dlq.states import State, Waits
+from dlq.store import (
+    BOUND,
+    Failures,
+    Inspector,
+    JobCount,
+    JobFilter,
+    JobPage,
+    QueueCounts,
+    SlotCounts,
+    Tally,
+    Total,
+)
 from dlq.store.tallies import FIGURES
 from dlq.workers import Order, RunnerInfo, WorkerInfo
-from dlq_db import models
+from dlq_db import models, searching
 from dlq_db.chunks import chunks
+from dlq_db.counting import counted
 from dlq_db.dialects import statement
 from dlq_db.failures import translated
 from dlq_db.lines import END, held_slots
@@ -38,11 +50,17 @@ class DatabaseInspector(Inspector):
         self._store = store
 
     def counts(
-        self, queues: Collection[str] | None = None, *, now: datetime | None = None
+        self, queues: Collection[str] | None = None, *, limit: int | None = None, now: datetime | None = None
     ) -> list[QueueCounts]:
+        at_least: frozenset[State] = frozenset()
         with translated(self._store.connection):
-            states = self._states(queues)
             latencies = self._latencies(now)
+            if limit is None:
+                states = self._states(queues)
+            else:
+                states, at_least = counted(
+                    self._store.connection, self._store.alias, queues, limit, latencies.keys()
+                )
             paused = paused_queues(self._store.connection, self._store.alias, now)
         return [
             QueueCounts(
@@ -51,6 +69,7 @@ class DatabaseInspector(Inspector):
                 latency=latencies.get(queue),
                 paused=queue in paused,
                 paused_until=paused.get(queue),
+                at_least=at_least,
             )
             for queue in sorted(states.keys() | paused.keys())
             if queues is None or queue in queues
@@ -113,25 +132,43 @@ class DatabaseInspector(Inspector):
         )
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
-        found = self._jobs().select_related("live", "note").defer("note__log").order_by("-pk")
-        if chosen.states is not None:
-            # No job has a finished state in its live row, or a live one in its job row.
-            found = found.filter(
-                Q(state__in=FINISHED.intersection(chosen.states)) | Q(live__state__in=list(chosen.states))
-            )
-        if chosen.queues is not None:
-            found = found.filter(queue__in=list(chosen.queues))
-        if chosen.tasks is not None:
-            found = found.filter(task__in=list(chosen.tasks))
-        if chosen.workers is not None:
-            workers = list(chosen.workers)
-            found = found.filter(
-                Q(worker__in=workers) | Q(live__worker__in=workers, live__state=State.RUNNING)
-            )
+        found = searching.fitting(self._loaded(), chosen).order_by("-pk")
         if before is not None:
             found = found.filter(pk__lt=before)
         with translated(self._store.connection):
             return [record_of(job) for job in found[:limit]]
+
+    def search(
+        self,
+        chosen: JobFilter,
+        *,
+        limit: int,
+        before: UUID | None = None,
+        after: UUID | None = None,
+        within: int = BOUND,
+    ) -> JobPage:
+        with translated(self._store.connection):
+            window = searching.window(self._jobs(), self._live(), chosen, before, after, within)
+            found = searching.fitting(window.of(self._loaded()), chosen)
+            rows = list(found.order_by("-pk" if after is None else "pk")[: limit + 1])
+        reached = rows[limit - 1].pk if len(rows) > limit else window.end
+        jobs = [record_of(job) for job in rows[:limit]]
+        return JobPage(jobs=jobs if after is None else jobs[::-1], reached=reached)
+
+    def count(self, chosen: JobFilter, *, within: int = BOUND) -> JobCount:
+        with translated(self._store.connection):
+            window = searching.window(self._jobs(), self._live(), chosen, None, None, within)
+            number = searching.fitting(window.of(self._jobs()), chosen).count()
+        return JobCount(number, exact=window.end is None)
+
+    def failures(self, *, within: int = BOUND) -> Failures:
+        with translated(self._store.connection):
+            rows = searching.failed(self._jobs())[: within + 1]
+            found = list(rows)
+        return Failures(searching.grouped(found[:within]), exact=len(found) <= within)
+
+    def _loaded(self) -> QuerySet[Job]:
+        return self._jobs().select_related("live", "note").defer("note__log")
 
     def tallies(
         self,

@@ -97,7 +97,10 @@ class Job(ReadOnly):
     duplicate_of = models.UUIDField(null=True, help_text="The job that had what it was to be unique by.")
 
     class Meta:
-        """Beside the key a finished job stands in one index, for pruning, and one that lives in none."""
+        """Beside the key a finished job stands in one index, for pruning, and one that lives in none.
+
+        One that has failed stands in another, in which those who look for failures find them.
+        """
 
         db_table = "dlq_job"
         indexes = [
@@ -111,6 +114,7 @@ class Job(ReadOnly):
             models.Index(
                 "backend", "state", "keep_until", name="dlq_job_kept", condition=Q(keep_until__isnull=False)
             ),
+            models.Index("backend", "id", name="dlq_job_failed", condition=Q(state=State.FAILED.value)),
         ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import batched
 from typing import Any
@@ -10,10 +11,23 @@ from uuid import UUID
 
 from dlq.job import JobRecord
 from dlq.states import State
-from dlq.store import Inspector, JobFilter, QueueCounts, SlotCounts, Tally, Total
+from dlq.store import (
+    BOUND,
+    FailureGroup,
+    Failures,
+    Inspector,
+    JobCount,
+    JobFilter,
+    JobPage,
+    QueueCounts,
+    SlotCounts,
+    Tally,
+    Total,
+)
 from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_redis.clock import moment
 from dlq_redis.data import due_since
+from dlq_redis.filters import packed_filter
 from dlq_redis.limits import semaphore_of
 from dlq_redis.replies import records_of
 from dlq_redis.rows import row_of
@@ -36,7 +50,7 @@ class RedisInspector(Inspector):
         self._store = store
 
     def counts(
-        self, queues: Collection[str] | None = None, *, now: datetime | None = None
+        self, queues: Collection[str] | None = None, *, limit: int | None = None, now: datetime | None = None
     ) -> list[QueueCounts]:
         raw_now, states, raw_paused, firsts = self._store.call("counts", now)
         at = moment(raw_now)
@@ -79,15 +93,58 @@ class RedisInspector(Inspector):
         return counts[:limit]
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
-        found: list[JobRecord] = []
-        below: bytes | None = b"" if before is None else before.bytes
-        states = None if chosen.states is None else [int(state) for state in chosen.states]
-        wanted = [*_wanted(states), *_wanted(chosen.queues), *_wanted(chosen.tasks), *_wanted(chosen.workers)]
+        found, wanted = list[JobRecord](), packed_filter(chosen)
+        below: bytes | None = _bytes(before)
         # Where few jobs fit, it takes several scripts to find them.
         while below is not None and len(found) < limit:
-            below, records = self._store.call("jobs", None, below, limit - len(found), LOOKED_AT, *wanted)
+            below, _, records = self._store.call(
+                "jobs", None, below, b"", limit - len(found), LOOKED_AT, *wanted
+            )
             found += records_of(records)
         return found
+
+    def search(
+        self,
+        chosen: JobFilter,
+        *,
+        limit: int,
+        before: UUID | None = None,
+        after: UUID | None = None,
+        within: int = BOUND,
+    ) -> JobPage:
+        wanted, found, left = packed_filter(chosen), list[JobRecord](), within
+        below, above = _bytes(before), _bytes(after)
+        reached: bytes | None = b""
+        while reached is not None and left > 0 and len(found) < limit:
+            reached, looked_at, records = self._store.call(
+                "jobs", None, below, above, limit - len(found), min(left, SEARCHED), *wanted
+            )
+            found, left = [*found, *records_of(records)], left - looked_at
+            below, above = (reached or b"", above) if after is None else (below, reached or b"")
+        return JobPage(
+            jobs=found if after is None else found[::-1], reached=UUID(bytes=reached) if reached else None
+        )
+
+    def count(self, chosen: JobFilter, *, within: int = BOUND) -> JobCount:
+        wanted, number, left = packed_filter(chosen), 0, within
+        below: bytes | None = b""
+        while below is not None and left > 0:
+            below, looked_at, fitting = self._store.call("count", None, below, min(left, SEARCHED), *wanted)
+            number, left = number + fitting, left - looked_at
+        return JobCount(number, exact=below is None)
+
+    def failures(self, *, within: int = BOUND) -> Failures:
+        groups: dict[tuple[str, str], FailureGroup] = {}
+        below: bytes | None = b""
+        left = within
+        while below is not None and left > 0:
+            below, looked_at, found = self._store.call("failures", None, below, min(left, SEARCHED))
+            left -= looked_at
+            for group in map(_group_of, found):
+                key = (group.task, group.exception)
+                groups[key] = _joined(groups[key], group) if key in groups else group
+        listed = sorted(groups.values(), key=lambda group: (-group.count, group.task, group.exception))
+        return Failures(listed, exact=below is None)
 
     def tallies(
         self,
@@ -116,8 +173,27 @@ class RedisInspector(Inspector):
         ]
 
 
-def _wanted(values: Collection[object] | None) -> list[object]:
-    return [-1] if values is None else [len(values), *values]
+SEARCHED = 1_000
+"""Jobs that one script looks at at most for somebody who looks again and again: that takes some milliseconds."""
+
+
+def _bytes(id: UUID | None) -> bytes:
+    return b"" if id is None else id.bytes
+
+
+def _group_of(raw: Sequence[Any]) -> FailureGroup:
+    task, exception, count, latest, last_at = raw
+    return FailureGroup(
+        task=text(task),
+        exception=text(exception),
+        count=count,
+        latest=UUID(bytes=latest),
+        last_at=moment(last_at),
+    )
+
+
+def _joined(one: FailureGroup, older: FailureGroup) -> FailureGroup:
+    return replace(one, count=one.count + older.count, last_at=max(one.last_at, older.last_at))
 
 
 def _by_queue(states: Iterable[Sequence[bytes]]) -> dict[str, dict[State, int]]:

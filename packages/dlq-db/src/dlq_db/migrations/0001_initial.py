@@ -371,6 +371,15 @@ class Migration(migrations.Migration):
                 name="dlq_job_kept",
             ),
         ),
+        migrations.AddIndex(
+            model_name="job",
+            index=models.Index(
+                models.F("backend"),
+                models.F("id"),
+                condition=models.Q(("state", 6)),
+                name="dlq_job_failed",
+            ),
+        ),
         migrations.AddField(
             model_name="attempt",
             name="job",

@@ -36,6 +36,7 @@ from dlq.testing.contract.payloads import Payloads
 from dlq.testing.contract.reaching import Reaching
 from dlq.testing.contract.reconciling import Reconciling
 from dlq.testing.contract.retrying import Retrying
+from dlq.testing.contract.searching import Searching
 from dlq.testing.contract.settling import Settling
 from dlq.testing.contract.tallying import Tallying
 from dlq.workers import WorkerRef
@@ -65,6 +66,7 @@ class StoreContract(
     Keeping,
     Reaching,
     Inspecting,
+    Searching,
     Tallying,
     Aliases,
     Concurrency,

@@ -1,0 +1,41 @@
+"""The pages and their addresses, below the dashboard's place in an admin site. Filters are in the query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from django.http import HttpResponse
+from django.urls import URLPattern, path
+
+from dlq_admin.views import failures, jobs, overview, queues, schedules, workers
+
+__all__ = ["ROUTES", "Route", "make_path"]
+
+
+class Route(NamedTuple):
+    """A page."""
+
+    path: str
+    view: Callable[..., HttpResponse]
+    name: str
+
+
+ROUTES = [
+    # The name under which the admin links to the list of a model.
+    Route("", overview.show, "dlq_admin_dashboard_changelist"),
+    # The name under which the admin's log links to what an entry is about.
+    Route("of/<path:name>/", overview.find, "dlq_admin_dashboard_change"),
+    Route("queue/", queues.show, "dlq_queue"),
+    Route("jobs/", jobs.listed, "dlq_jobs"),
+    Route("jobs/<uuid:id>/", jobs.show, "dlq_job"),
+    Route("failures/", failures.show, "dlq_failures"),
+    Route("workers/", workers.show, "dlq_workers"),
+    Route("schedules/", schedules.listed, "dlq_schedules"),
+    Route("schedule/", schedules.show, "dlq_schedule"),
+]
+
+
+def make_path(route: Route, view: Callable[..., HttpResponse]) -> URLPattern:
+    """The route as Django wants it, with this view in its place."""
+    return path(route.path, view, name=route.name)

@@ -1,5 +1,0 @@
-import dlq_admin
-
-
-def test_the_package_imports_and_exports_nothing_yet() -> None:
-    assert [name for name in vars(dlq_admin) if not name.startswith("_")] == []
