@@ -11,9 +11,10 @@ from dlq.job import JobRecord
 from dlq.store import BOUND, QueueCounts
 from dlq.store.schedules import ScheduleRecord
 from dlq.workers import RunnerInfo, WorkerInfo
+from dlq_admin.charts import Chart, charts_of
 from dlq_admin.outages import OUTAGES
 
-__all__ = ["Overview", "QueueRow", "overview_of", "queue_rows", "schedules_of", "working"]
+__all__ = ["Busy", "Overview", "QueueRow", "overview_of", "queue_rows", "schedules_of", "working"]
 
 QUEUES_SHOWN = 100
 RUNNING_SHOWN = 200
@@ -125,6 +126,7 @@ class Overview:
     unattended: list[JobRecord] = field(default_factory=list)
     failed: Sequence[JobRecord] = ()
     schedules: list[ScheduleRecord] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
 
     @property
     def slots(self) -> int:
@@ -166,6 +168,7 @@ def _read(backend: QueueBackend, part: str) -> Overview:
         unattended=unattended,
         failed=failed.jobs,
         schedules=sorted(due, key=_due_at)[:SCHEDULES_SHOWN],
+        charts=charts_of(backend.inspector),
     )
 
 

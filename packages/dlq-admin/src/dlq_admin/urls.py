@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.http import HttpResponse
 from django.urls import URLPattern, path
 
-from dlq_admin.views import failures, jobs, overview, queues, schedules, workers
+from dlq_admin.views import acting, copying, failures, jobs, overview, queues, schedules, workers
 
 __all__ = ["ROUTES", "Route", "make_path"]
 
@@ -33,6 +33,11 @@ ROUTES = [
     Route("workers/", workers.show, "dlq_workers"),
     Route("schedules/", schedules.listed, "dlq_schedules"),
     Route("schedule/", schedules.show, "dlq_schedule"),
+    # What changes something.
+    Route("jobs/act/", acting.on_jobs, "dlq_act_on_jobs"),
+    Route("jobs/<uuid:id>/copy/", copying.copy, "dlq_copy"),
+    Route("queue/act/", acting.on_queue, "dlq_act_on_queue"),
+    Route("workers/act/", acting.on_workers, "dlq_act_on_workers"),
 ]
 
 

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from dlq import QueueBackend, conf, queue_backend
+from dlq_admin.actions import ACTIONS, JobAction
 
 __all__ = ["FRAGMENT", "Visit"]
 
@@ -79,6 +80,11 @@ class Visit:
     def may(self, action: str) -> bool:
         """Whether the user has the permission for an action; see ``Dashboard.Meta``."""
         return self.request.user.has_perm(f"dlq_admin.{action}")
+
+    @property
+    def actions(self) -> list[JobAction]:
+        """What the user may do to jobs."""
+        return [action for action in ACTIONS.values() if self.may(action.permission)]
 
     def require(self, action: str) -> None:
         """Raises PermissionDenied unless the user has the permission for an action."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.utils import timezone
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from dlq import State
 from dlq.job import JobRecord
+from dlq.store import FailureGroup
 from dlq_admin.showing import folded, summary_of
 
 register = template.Library()
@@ -138,6 +140,13 @@ def last_line(traceback: str) -> str:
     """The line of a traceback that says what was raised."""
     lines = [line for line in traceback.strip().splitlines() if line.strip()]
     return lines[-1][:500] if lines else ""
+
+
+@register.filter
+def as_filter(group: FailureGroup) -> str:
+    """The query of an address for the jobs of a group of failures."""
+    query = {"state": State.FAILED.label, "task": group.task, "exception": group.exception}
+    return urlencode({name: value for name, value in query.items() if value})
 
 
 @register.simple_tag(takes_context=True)

@@ -6,9 +6,10 @@ from django.http import Http404, HttpResponse
 from django.utils.translation import gettext as _
 
 from dlq import JobFilter, State
-from dlq.selectors import is_queue_name
+from dlq.selectors import Selector, is_queue_name
 from dlq.store import BOUND, QueueCounts
-from dlq_admin.queries import QueueRow, working
+from dlq_admin.charts import charts_of
+from dlq_admin.queries import Busy, QueueRow, working
 from dlq_admin.visit import Visit
 
 __all__ = ["show"]
@@ -33,12 +34,11 @@ def show(visit: Visit) -> HttpResponse:
         failed=inspector.search(JobFilter(queues={name}, states={State.FAILED}), limit=SHOWN).jobs,
         newest=inspector.search(JobFilter(queues={name}), limit=SHOWN).jobs,
         workers=_serving(visit, name),
+        charts=charts_of(inspector, {name}),
     )
 
 
-def _serving(visit: Visit, queue: str) -> list[object]:
-    from dlq.selectors import Selector
-
+def _serving(visit: Visit, queue: str) -> list[Busy]:
     crews, _unattended = working(visit.backend)
     return [
         worker for crew in crews for worker in crew.workers if Selector(worker.info.queues).matches(queue)

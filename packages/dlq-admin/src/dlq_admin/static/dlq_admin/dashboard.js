@@ -67,7 +67,8 @@
   // --- Asking again and again ---
 
   const EVERY = 5000;
-  const toggle = document.querySelector("[data-dlq-toggle]");
+  // A form that is being filled in, and the answer to a post, have no newer version.
+  const toggle = "dlqStill" in region.dataset ? null : document.querySelector("[data-dlq-toggle]");
   const label = toggle && toggle.querySelector("[data-dlq-label]");
   let timer = null;
   let pause = EVERY;
