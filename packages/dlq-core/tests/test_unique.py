@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from django.tasks.signals import task_enqueued
 
-from dlq import InvalidOption, KeyRefused, MemoryBackend, State, Unique, task
+from dlq import InvalidOption, KeyRefused, MemoryBackend, State, Unique, broadcast, task
 from dlq.keys import LONGEST_KEY
-from dlq.testing import run_jobs
+from dlq.testing import assert_enqueued, run_jobs
+from dlq.testing.contract.builders import register, runner_info
 from dlq.unique import OnDuplicate, unique_for, unique_from_json, unique_to_json
 
 
@@ -128,9 +129,9 @@ def test_a_key_that_cannot_be_made_is_refused_and_nothing_is_stored(
         (Unique(key=""), "unique key='' must be a template"),
         (
             Unique(key=["id"]),
-            "unique key=['id'] must name arguments of the task, which takes account_id, force",
+            "unique key=('id',) must name arguments of the task, which takes account_id, force",
         ),
-        (Unique(key=[]), "unique key=[] must name arguments"),
+        (Unique(key=[]), "unique key=() must name arguments"),
     ],
 )
 def test_what_is_declared_must_work(unique: Any, message: str) -> None:
@@ -142,6 +143,11 @@ def test_what_is_declared_must_work(unique: Any, message: str) -> None:
 @pytest.mark.parametrize("unique", [None, False])
 def test_a_task_may_say_that_any_number_will_do(unique: Any) -> None:
     assert task(unique=unique)(plain).unique is None
+
+
+def test_a_unique_task_can_be_a_key() -> None:
+    assert {by_name: 1}[by_name] == 1
+    assert by_name.unique == Unique(key=("account_id",))
 
 
 # --- Results ---
@@ -184,6 +190,19 @@ def test_signals_are_sent_for_jobs_and_not_for_duplicates(memory: MemoryBackend)
     finally:
         task_enqueued.disconnect(hear)
     assert heard == [first.id]
+
+
+def test_a_broadcast_reaches_every_runner(memory: MemoryBackend) -> None:
+    for name in ("one", "two"):
+        memory.store.register_runner(runner_info(name))
+        register(memory.store, f"{name}/1", name)
+    assert [result.duplicate_of for result in broadcast(sync, 1)] == [None, None]
+
+
+def test_a_test_sees_jobs_and_no_duplicates(memory: MemoryBackend) -> None:
+    for _ in range(3):
+        sync.enqueue(1)
+    assert_enqueued(sync, args=[1], count=1)
 
 
 def test_the_last_of_several_may_be_what_counts(memory: MemoryBackend) -> None:

@@ -197,7 +197,8 @@ class QueueBackend(Sending, BaseTaskBackend):
         """
         prepared = [self._prepare(task, args, kwargs) for _ in runners]
         addressed = [
-            (replace(job, queue=broadcast_queue(runner)), result)
+            # One is enough for each runner, not for all of them.
+            (replace(job, queue=broadcast_queue(runner), unique=None), result)
             for runner, (job, result) in zip(runners, prepared, strict=True)
         ]
         self._dispatch(self._by_transaction(addressed))

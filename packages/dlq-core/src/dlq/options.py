@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
@@ -175,9 +176,11 @@ def _unique(given: object, task: Task[..., Any]) -> object:
         return Unique()
     if isinstance(given, Mapping):
         try:
-            return Unique(**given)
+            given = Unique(**given)
         except TypeError:
             return given  # Which the check refuses, with its value.
+    if isinstance(given, Unique) and isinstance(given.key, list):
+        return replace(given, key=tuple(given.key))  # A task can be a key, and so can its options.
     return given or None
 
 
