@@ -53,7 +53,8 @@ class _InRedis:
         self._prefix = f"site-{secrets.token_hex(4)}"
 
     def backend(self, options: Mapping[str, Any]) -> QueueBackend:
-        return self._class(options)("default", {"OPTIONS": self._options(options, self._url)})
+        own = {"outbox": self.alias} if "outbox" in options else {}
+        return self._class(options)("default", {"OPTIONS": self._options({**options, **own}, self._url)})
 
     def entry(self, options: Mapping[str, Any], url: str) -> dict[str, Any]:
         name = self._class(options).__qualname__

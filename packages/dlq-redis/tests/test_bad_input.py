@@ -129,6 +129,60 @@ def test_a_job_of_a_newer_version_waits_visible_for_a_newer_worker(
         assert claim_ids(store, worker) == [id]
 
 
+@pytest.mark.parametrize("newer", [1, 3])
+def test_a_row_of_a_newer_format_is_left_to_those_who_know_it_and_holds_nobody_up(
+    store: RedisStore, newer: int
+) -> None:
+    worker = register(store)
+    foreign = add_many(store, newer)
+    plain = add_many(store, 2)
+    server = client(store.server)
+    before = {id: server.hget("{dlq:default}:rows", id.bytes) for id in foreign}
+    for id, raw in before.items():
+        server.hset("{dlq:default}:rows", id.bytes, bytes([raw[0] + 1]) + b"?" * 9)
+    assert claim_ids(store, worker, 1) == plain[:1]
+    assert claim_ids(store, worker, 5) == plain[1:]
+    assert store.look("runner-1", 100).ready == ["default"]
+    inspector = RedisInspector(store)
+    assert [counts.states[State.READY] for counts in inspector.counts()] == [newer]
+    assert (
+        len(inspector.jobs(JobFilter(), limit=9))
+        == len(inspector.jobs(JobFilter(queues=["default"]), limit=9))
+        == 2
+    )
+    assert store.get(foreign) == []
+    assert store.cancel(foreign, "no").done == store.retry(foreign) == []
+    store.prune(State.SUCCEEDED, 0, 9)
+    for id, raw in before.items():
+        server.hset("{dlq:default}:rows", id.bytes, raw)
+    assert claim_ids(store, worker, 9) == foreign
+
+
+def test_a_claim_of_a_newer_format_holds_up_no_rescue(store: RedisStore) -> None:
+    worker = register(store)
+    newer, plain = add_many(store, 2)
+    claim(store, worker, 2)
+    server = client(store.server)
+    raw = server.hget("{dlq:default}:rows", newer.bytes)
+    server.hset("{dlq:default}:rows", newer.bytes, bytes([raw[0] + 1]) + b"?")
+    assert [held.id for held in store.held(worker.id, 9)] == [plain]
+    store.retire("runner-1")
+    assert [held.id for held in store.orphans(9)] == [plain]
+
+
+def test_a_key_of_somebody_else_is_found_before_anything_is_settled(store: RedisStore) -> None:
+    worker = register(store)
+    add(store)
+    held = claim_one(store, worker)
+    client(store.server).set("{dlq:default}:ready:mail", "mine")
+    with pytest.raises(StoreError, match="keys that are not ours"):
+        store.exchange(worker, [OUTCOMES["succeeded"](held)], ["default", "mail"], 5)
+    assert state_of(store, held.id) is State.RUNNING
+    client(store.server).delete("{dlq:default}:ready:mail")
+    done = store.exchange(worker, [OUTCOMES["succeeded"](held)], ["default", "mail"], 5)
+    assert (done.stale, done.already, state_of(store, held.id)) == ([], [], State.SUCCEEDED)
+
+
 def test_a_job_of_which_somebody_has_deleted_half_holds_no_other_up(store: RedisStore) -> None:
     worker = register(store)
     broken, whole = add_many(store, 2)

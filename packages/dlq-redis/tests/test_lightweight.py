@@ -60,15 +60,33 @@ def test_waiting_and_begun_jobs_of_all_queues_are_moved_in_their_order(
     old.lpush(
         "django_lightweight_queue:other", item("x", timeout=5, sigkill_on_stop=True, kwargs={"a": [None]})
     )
-    old.set("django_lightweight_queue:email:pause", "2026-11-21 20:35:51", ex=60)
     run(server)
     assert arguments_in_order(store, "email") == [[1], [2], [3], [4]]
     (claim,) = store.exchange(register(store), [], ["other"], 5).claims
     assert claim.overrides is not None
     assert json.loads(claim.overrides) == {"timeout": 5, "sigkill_on_stop": True}
     assert payload.decode(claim.payload) == (["x"], {"a": [None]})
-    assert old.keys() == [b"django_lightweight_queue:email:pause"]
+    assert old.keys() == []
     assert "email (begun): 1 jobs moved to default." in capsys.readouterr().out
+
+
+def test_a_queue_that_is_paused_stays_paused_for_as_long_as_it_was_to_be(
+    old: Redis, server: Server, store: MemoryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old.lpush("django_lightweight_queue:email", item(1))
+    old.set("django_lightweight_queue:email:pause", "2026-11-21 20:35:51", ex=60)
+    old.set("django_lightweight_queue:empty:pause", "2026-11-21 20:35:51")
+    run(server, "--dry-run")
+    assert "email: paused for another 0:01:00\n" in capsys.readouterr().out
+    assert MemoryInspector(store).counts() == []
+    run(server)
+    paused = {counts.queue: counts for counts in MemoryInspector(store).counts() if counts.paused}
+    assert paused.keys() == {"email", "empty"}
+    assert paused["empty"].paused_until is None
+    left = paused["email"].paused_until
+    assert left is not None
+    assert 0 < (left - store.enqueue([])).total_seconds() <= 60
+    assert arguments_in_order(store, "email") == []
 
 
 def test_a_prefix_tells_installations_apart(old: Redis, server: Server, store: MemoryStore) -> None:

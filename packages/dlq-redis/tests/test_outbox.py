@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connections, transaction
+from pytest_django import Settings
 
+from dlq import queue_backend
 from dlq.errors import StoreError, StoreNotReady
+from dlq.runtime.options import RunnerOptions
 from dlq.states import State
 from dlq.testing.contract.builders import (
     OUTCOMES,
@@ -27,6 +32,7 @@ from dlq_redis import connection
 from dlq_redis.connection import Server, client
 from dlq_redis.models import Outgoing
 from dlq_redis.outbox import OutboxStore
+from dlq_redis.relaying import OutboxInspector, Relay, relays_for
 from dlq_redis.store import RedisStore
 
 pytestmark = [
@@ -66,6 +72,13 @@ def redis(server: Server) -> RedisStore:
     return RedisStore("default", server)
 
 
+def relay_all(store: OutboxStore) -> None:
+    """What the service of a runner does."""
+    relay = Relay(store, every=1.0)
+    while relay.step() == 0.0:
+        pass
+
+
 def outgoing(store: OutboxStore) -> int:
     return Outgoing.objects.using(store.database).count()
 
@@ -86,17 +99,19 @@ def test_a_committed_job_is_in_redis_and_a_rolled_back_one_never(
     assert (outgoing(store), client(store.server).exists("{dlq:default}:relayed")) == (0, 0)
 
 
-def test_what_nobody_has_relayed_is_relayed_by_the_next_look_in_its_order(
+def test_what_nobody_has_relayed_is_relayed_by_a_service_in_its_order(
     store: MortalStore, redis: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dlq_redis.outbox.BATCH", 3)
+    monkeypatch.setattr("dlq_redis.relaying.BATCH", 3)
     monkeypatch.setattr(store, "_relay_soon", lambda ids: None)
     ids = [add(store) for _ in range(7)]
     later = add(store, run_after=after(1e8))
     assert redis.waiting() == []
     assert [job.state for job in store.get([later])] == [State.SCHEDULED]
-    assert store.look("nobody", 0).ready == []
-    assert store.look("nobody", 100).ready == ["default"]
+    assert [(c.queue, c.states) for c in OutboxInspector(store).counts()] == [("default", {State.READY: 8})]
+    relay_all(store)
+    assert redis.waiting() == ["default"]
     assert sorted(claim_ids(redis, register(redis))) == sorted(ids)
     assert outgoing(store) == 0
 
@@ -112,7 +127,7 @@ def test_a_relay_that_dies_anywhere_lets_no_job_run_twice_even_if_its_result_is_
         add(store)
     ran = len(_run_and_forget(redis, worker))
     store.dies = lambda called: None
-    store.look("nobody", 100)
+    relay_all(store)
     ran += len(_run_and_forget(redis, worker))
     assert (ran, outgoing(store)) == (1, 0)
 
@@ -136,13 +151,13 @@ def test_whoever_is_killed_whenever_each_committed_job_runs_once(
         except Died:
             connections[store.database].close()
         try:
-            store.look("nobody", 100)
+            relay_all(store)
         except Died:
             connections[store.database].close()
         if chance.random() < 0.5:
             ran += _run_and_forget(redis, worker)
     store.dies = lambda verb: None
-    store.look("nobody", 100)
+    relay_all(store)
     ran += _run_and_forget(redis, worker)
     assert sorted(ran) == sorted(committed)
     assert outgoing(store) == 0
@@ -156,10 +171,10 @@ def test_a_mark_that_was_left_behind_is_removed_later(
         add(store)
     assert client(store.server).zcard("{dlq:default}:relayed") == 1
     store.dies = lambda verb: None
-    store.look("nobody", 100)
+    relay_all(store)
     assert client(store.server).zcard("{dlq:default}:relayed") == 1
     monkeypatch.setattr("dlq_redis.outbox.FORGOTTEN_AFTER", -1.0)
-    store.look("nobody", 100)
+    relay_all(store)
     assert client(store.server).exists("{dlq:default}:relayed") == 0
 
 
@@ -170,12 +185,12 @@ def test_while_redis_is_away_jobs_are_enqueued_and_run_later(
     with transaction.atomic(using=database):
         ids = add_many(away, 3)
     store = OutboxStore("default", server, database=database)
-    store.look("nobody", 100)
+    relay_all(store)
     assert sorted(claim_ids(redis, register(redis))) == sorted(ids)
     store.close()
 
 
-def test_a_database_that_fails_does_not_stop_the_upkeep(
+def test_a_database_that_fails_is_an_outage_of_the_relay_and_not_of_the_upkeep(
     store: MortalStore, redis: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(redis, run_after=after(1))
@@ -185,8 +200,26 @@ def test_a_database_that_fails_does_not_stop_the_upkeep(
 
     monkeypatch.setattr(store, "_outgoing", fail)
     assert store.look("nobody", 100, now=after(1)).promoted == 1
-    with pytest.raises(StoreError, match=r"the outbox in the database .* did not answer: gone"):
-        store.get([new_job().id])
+    for ask in (partial(relay_all, store), partial(store.get, [new_job().id]), OutboxInspector(store).counts):
+        with pytest.raises(StoreError, match=r"the outbox in the database .* did not answer: gone"):
+            ask()
+
+
+def test_a_runner_relays_for_each_backend_that_has_an_outbox_unless_it_leaves_that_to_others(
+    server: Server, database: str, settings: Settings
+) -> None:
+    plain = {"BACKEND": "dlq_redis.backends.RedisBackend", "OPTIONS": {"url": server.url}}
+    settings.TASKS = {
+        "default": {"BACKEND": "dlq.MemoryBackend"},
+        "plain": plain,
+        "safe": plain | {"OPTIONS": {"url": server.url, "outbox": database, "poll_interval": 3}},
+    }
+    options = RunnerOptions(pools=[], aliases=["default", "plain", "safe"])
+    (relay,) = relays_for(options)
+    assert (relay.name, relay.step()) == ("outbox-safe", 3)
+    assert isinstance(queue_backend("safe").inspector, OutboxInspector)
+    assert list(relays_for(replace(options, upkeep=False))) == []
+    relay.close()
 
 
 def test_a_missing_table_is_named_with_the_remedy(store: MortalStore) -> None:

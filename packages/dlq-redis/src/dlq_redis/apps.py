@@ -14,7 +14,10 @@ class DlqRedisConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Make ``manage.py check --deploy`` look at the servers."""
+        """Make ``manage.py check --deploy`` look at the servers, and runners relay what is in an outbox."""
+        from dlq.services import register_services
         from dlq_redis.checks import check_servers
+        from dlq_redis.relaying import relays_for
 
         checks.register(check_servers, deploy=True)
+        register_services(relays_for)

@@ -37,7 +37,14 @@ class ReliableRedisBackend(QueueBackend):
 
     def make_inspector(self) -> RedisInspector:
         """Reads the same keys."""
-        return RedisInspector(self.make_store())
+        store = self.make_store()
+        if self.config.outbox is None:
+            return RedisInspector(store)
+        from dlq_redis.outbox import OutboxStore
+        from dlq_redis.relaying import OutboxInspector
+
+        assert isinstance(store, OutboxStore)
+        return OutboxInspector(store)
 
     def make_schedules(self) -> RedisSchedules:
         """Fires into the same keys."""

@@ -22,9 +22,11 @@ from dlq.ids import new_job_id
 from dlq.job import NewJob
 from dlq.store.base import Store
 
-__all__ = ["Legacy", "Waiting", "moved", "waiting_in"]
+__all__ = ["Legacy", "Waiting", "moved", "paused_in", "waiting_in"]
 
 BATCH = 500
+PAUSE = ":pause"
+"""What a key ends with that is there, and expires, for as long as its queue is paused."""
 HELD, REFUSED = "dlq-importing:", "dlq-refused:"
 TAKE = """
 local taken = 0
@@ -85,11 +87,25 @@ def waiting_in(legacy: Legacy) -> list[Waiting]:
     return sorted(found, key=lambda each: (not each.processing, each.queue, each.key))
 
 
-def _lists(legacy: Legacy, before: str) -> Iterator[str]:
+def paused_in(legacy: Legacy) -> dict[str, float | None]:
+    """The queues that are paused there, each with the seconds that are left of that; None is for ever."""
     server: Any = legacy.server
-    pattern = _GLOB.sub(r"\\\1", before + legacy.base) + "*"
-    for raw in server.scan_iter(pattern, _type="list", count=1000):
-        yield raw.decode().removeprefix(before)
+    left = {key: server.pttl(key) for key in _keys(legacy, legacy.base, "string") if key.endswith(PAUSE)}
+    return {
+        key.removeprefix(legacy.base).removesuffix(PAUSE): None if milliseconds == -1 else milliseconds / 1000
+        for key, milliseconds in left.items()
+        if milliseconds != -2  # It has ended meanwhile.
+    }
+
+
+def _lists(legacy: Legacy, before: str) -> Iterator[str]:
+    return (key.removeprefix(before) for key in _keys(legacy, before + legacy.base, "list"))
+
+
+def _keys(legacy: Legacy, prefix: str, kind: str) -> Iterator[str]:
+    server: Any = legacy.server
+    for raw in server.scan_iter(_GLOB.sub(r"\\\1", prefix) + "*", _type=kind, count=1000):
+        yield raw.decode()
 
 
 def moved(legacy: Legacy, source: Waiting, store: Store) -> Iterator[tuple[int, int]]:

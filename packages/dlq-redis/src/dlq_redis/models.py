@@ -12,6 +12,7 @@ class Outgoing(models.Model):
 
     id = models.UUIDField(primary_key=True)
     backend = models.CharField(max_length=255)
+    queue = models.CharField(max_length=255)
     head = models.BinaryField()
     data = models.BinaryField()
     enqueued_at = models.DateTimeField()

@@ -15,19 +15,19 @@ from typing import Any
 from uuid import UUID
 
 from django.db import Error, ProgrammingError, connections, transaction
+from django.db.models import Count
 
 from dlq.errors import StoreError, StoreNotReady, StoreUnavailable
 from dlq.job import Enqueued, JobRecord, NewJob
 from dlq.logs import get_logger
 from dlq.states import State
-from dlq.workers import Sight
 from dlq_redis.clock import ticks_in
 from dlq_redis.data import new_job_of, packed_data, packed_head
 from dlq_redis.failures import translated
 from dlq_redis.models import Outgoing
 from dlq_redis.store import RedisStore
 
-__all__ = ["OutboxStore"]
+__all__ = ["BATCH", "OutboxStore"]
 
 logger = get_logger("dlq.redis")
 
@@ -60,6 +60,7 @@ class OutboxStore(RedisStore):
                 Outgoing(
                     id=job.id,
                     backend=self.alias,
+                    queue=job.queue,
                     head=packed_head(job),
                     data=packed_data(job),
                     enqueued_at=at,
@@ -104,27 +105,25 @@ class OutboxStore(RedisStore):
         self.call("relayed", None, *(row.pk.bytes for row in rows))
         return len(rows)
 
-    def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
-        if limit:
-            self._relay_all()
-        return super().look(runner, limit, now=now)
+    def forget(self) -> None:
+        """Put right what a relay has left behind that died after its commit.
 
-    def _relay_all(self) -> None:
-        try:
-            while self.relay() == BATCH:
-                pass
-            self._forget()
-        except StoreError as error:
-            logger.warning("The outbox of %r cannot be relayed yet: %s", self.alias, error)
-
-    def _forget(self) -> None:
-        """Put right what a relay has left behind that died after its commit."""
+        Raises StoreError.
+        """
         told = (ticks_in(FORGOTTEN_AFTER), BATCH)
         ids = [UUID(bytes=id) for id in self.call("relayed_before", None, *told)]
         if ids:
             with self._database_errors():
                 there = set(self._outgoing().filter(pk__in=ids).values_list("pk", flat=True))
             self.call("relayed", None, *(id.bytes for id in ids if id not in there))
+
+    def waiting_by_queue(self) -> dict[str, int]:
+        """How many jobs of each queue are in the outbox.
+
+        Raises StoreError.
+        """
+        with self._database_errors():
+            return dict(self._outgoing().values_list("queue").annotate(Count("pk")).order_by("queue"))
 
     # --- The database ---
 

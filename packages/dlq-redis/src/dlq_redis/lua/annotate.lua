@@ -23,7 +23,7 @@ while at <= #ARGV do
   at = at + 2
   local said, lines = values(), values()
   local raw = redis.call('HGET', ROWS, id)
-  local row = raw and read(raw)
+  local row = read(raw)
   if row and row.state == RUNNING and row.token == token then
     in_parts('HSET', NOTE .. id, said)
     in_parts('RPUSH', LOG .. id, lines)

@@ -19,10 +19,12 @@ for at = 1, #states[RUNNABLE], 2 do
   local queue = states[RUNNABLE][at]
   local id = first_after(queue, -1)
   while id do
-    local raw = redis.call('HGET', ROWS, id)
-    local n = #firsts
-    firsts[n + 1], firsts[n + 2], firsts[n + 3] = queue, raw, string.sub(redis.call('HGET', DATA, id), 1, 64)
-    local place = read(raw).place
+    local raw, data = redis.call('HGET', ROWS, id), redis.call('HGET', DATA, id)
+    local place = tonumber(redis.call('ZSCORE', READY .. queue, id))
+    if is_known(raw) and data then
+      local n = #firsts
+      firsts[n + 1], firsts[n + 2], firsts[n + 3] = queue, raw, string.sub(data, 1, 64)
+    end
     id = first_after(queue, place - place % BAND + BAND - 1)
   end
 end

@@ -10,6 +10,20 @@ local worker, limit, newest, queues = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[
 local registered = redis.call('HGET', WORKER .. worker, 'incarnation') == ARGV[3]
 local stale, already = {}, {}
 
+local function is_paused(queue)
+  local ends = redis.call('HGET', PAUSES, queue)
+  return ends and (ends == '' or tonumber(ends) > NOW)
+end
+
+-- Before anything is written: if a key is somebody else's, it shows here, and nothing is settled.
+local open = {}
+for at = 7, registered and limit > 0 and 6 + queues or 6 do
+  redis.call('ZCARD', READY .. ARGV[at])
+  if not is_paused(ARGV[at]) then
+    open[#open + 1] = ARGV[at]
+  end
+end
+
 local outcomes, ids = {}, {}
 for at = 7 + queues, #ARGV do
   local said = unpacked(ARGV[at])
@@ -52,36 +66,40 @@ local function claim(id, row, data)
 end
 
 local function claim_from(queue)
-  while limit > 0 do
-    local found = redis.call('ZRANGE', READY .. queue, 0, math.min(limit, MOST) - 1)
+  local passed = 0  -- those whose format is not known
+  while limit > 0 and passed < MOST do
+    local found = redis.call('ZRANGE', READY .. queue, passed, passed + math.min(limit, MOST) - 1)
     if #found == 0 then
       return
     end
     local waiting, data = redis.call('HMGET', ROWS, unpack(found)), redis.call('HMGET', DATA, unpack(found))
-    redis.call('ZREMRANGEBYRANK', READY .. queue, 0, #found - 1)
+    local first, popped = passed, {}
     for at, id in ipairs(found) do
-      local row = waiting[at] and data[at] and read(waiting[at])  -- Nothing is left of what somebody has deleted.
-      if row and string.byte(data[at]) > newest then
-        put_aside(id, row)
-      elseif row then
-        claim(id, row, data[at])
-        limit = limit - 1
+      if waiting[at] and not is_known(waiting[at]) then
+        passed = passed + 1
+      else
+        popped[#popped + 1] = id
+        local row = data[at] and read(waiting[at])  -- Nothing is left of what somebody has deleted.
+        if row and string.byte(data[at]) > newest then
+          put_aside(id, row)
+        elseif row then
+          claim(id, row, data[at])
+          limit = limit - 1
+        end
       end
     end
-  end
-end
-
-local function is_paused(queue)
-  local ends = redis.call('HGET', PAUSES, queue)
-  return ends and (ends == '' or tonumber(ends) > NOW)
-end
-
-if registered then
-  for at = 7, 6 + queues do
-    if limit > 0 and not is_paused(ARGV[at]) then
-      claim_from(ARGV[at])
+    if passed == first then
+      redis.call('ZREMRANGEBYRANK', READY .. queue, first, first + #found - 1)
+    else
+      in_parts('ZREM', READY .. queue, popped)
     end
   end
-  flush()
 end
+
+for _, queue in ipairs(open) do
+  if limit > 0 then
+    claim_from(queue)
+  end
+end
+flush()
 return { registered and 1 or 0, stale, already, claims }

@@ -13,14 +13,16 @@ while following and looked_at < budget do
   id, following = following, next_id()
   looked_at = looked_at + 1
   local row = read(redis.call('HGET', ROWS, id))
-  local exception = last_exception(id, row)
-  local key = #row.task .. ':' .. row.task .. exception
-  if not groups[key] then
-    groups[key] = { row.task, exception, 0, id, 0 }
-    order[#order + 1] = groups[key]
+  if row then
+    local exception = last_exception(id, row)
+    local key = #row.task .. ':' .. row.task .. exception
+    if not groups[key] then
+      groups[key] = { row.task, exception, 0, id, 0 }
+      order[#order + 1] = groups[key]
+    end
+    groups[key][3] = groups[key][3] + 1
+    groups[key][5] = math.max(groups[key][5], row.at)
   end
-  groups[key][3] = groups[key][3] + 1
-  groups[key][5] = math.max(groups[key][5], row.at)
 end
 for _, group in ipairs(order) do
   group[5] = string.format('%.0f', group[5])

@@ -37,7 +37,7 @@ local function prune_from(key, last, from)
     for _, id in ipairs(ids) do
       if #doomed < limit then
         at, budget = at + 1, budget - 1
-        if task == '' or rows[id].task == task then
+        if rows[id] and (task == '' or rows[id].task == task) then
           forget(id, rows[id])
         end
       end
@@ -58,7 +58,7 @@ local function prune_surplus(most)
   local oldest = surplus > 0 and redis.call('ZRANGE', ENDED .. state, 0, math.min(surplus, budget) - 1) or {}
   local rows = load(oldest)
   for _, id in ipairs(oldest) do
-    if not gone[id] and #doomed < limit then
+    if rows[id] and not gone[id] and #doomed < limit then
       forget(id, rows[id])
     end
   end

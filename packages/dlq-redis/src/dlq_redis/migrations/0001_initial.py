@@ -12,6 +12,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(primary_key=True, serialize=False)),
                 ("backend", models.CharField(max_length=255)),
+                ("queue", models.CharField(max_length=255)),
                 ("head", models.BinaryField()),
                 ("data", models.BinaryField()),
                 ("enqueued_at", models.DateTimeField()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -35,26 +36,35 @@ class _Watch:
     """How many jobs of the key are under way at once, as the workers see it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._now = 0
         self.most = 0
 
     def enter(self, claims: list[Claim]) -> None:
-        with self._lock:
+        with self._changed:
             self._now += len(claims)
             self.most = max(self.most, self._now)
 
     def leave(self, claims: list[Claim]) -> None:
-        with self._lock:
+        with self._changed:
             self._now -= len(claims)
 
+    def settled(self) -> None:
+        """Wakes all that have found nothing: they race for the slots that are free now."""
+        with self._changed:
+            self._changed.notify_all()
 
-def _contending(worker: WorkerRef, watch: _Watch, wanted: int, done: list[UUID]) -> Callable[[Store], int]:
-    """Claims until all jobs are done, and settles with the next claim; answers with how many it has run."""
+    def wait(self) -> None:
+        """Until somebody has settled something, or for a moment."""
+        with self._changed:
+            self._changed.wait(0.5)
 
-    def work(store: Store) -> int:
+
+def _contending(worker: WorkerRef, watch: _Watch, wanted: int, done: list[UUID]) -> Callable[[Store], None]:
+    """Claims until all jobs are done, and settles with the next claim."""
+
+    def work(store: Store) -> None:
         claims: list[Claim] = []
-        ran = 0
         while len(done) < wanted:
             outcomes = list(map(OUTCOMES["succeeded"], claims))
             watch.leave(claims)
@@ -62,9 +72,11 @@ def _contending(worker: WorkerRef, watch: _Watch, wanted: int, done: list[UUID])
             watch.enter(reply.claims)
             assert rejected(reply) == []
             done.extend(outcome.id for outcome in outcomes)
-            ran += len(outcomes)
             claims = reply.claims
-        return ran
+            if outcomes:
+                watch.settled()
+            elif not claims:
+                watch.wait()
 
     return work
 
@@ -76,9 +88,9 @@ def _claiming(worker: WorkerRef) -> Callable[[Store], list[Claim]]:
 class Contending:
     """Never more than the limit, and all of it."""
 
-    contenders: ClassVar[int] = 8
+    contenders: ClassVar[int] = int(os.environ.get("DLQ_TEST_CONTENDERS", "8"))
     """How many workers race for the slots of a key."""
-    contended: ClassVar[int] = 40
+    contended: ClassVar[int] = int(os.environ.get("DLQ_TEST_CONTENDED", "40"))
     """How many jobs they race for."""
 
     @pytest.mark.parametrize("limit", [1, 5])

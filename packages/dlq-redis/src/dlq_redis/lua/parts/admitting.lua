@@ -64,8 +64,11 @@ end
 local function slot_for(mark, lines)
   local raw = redis.call('HGET', SEMAPHORES, mark)
   if not raw then
-    local id = redis.call('ZRANGE', LINE .. lines[1], 0, 0)[1]
-    raw = string.sub(read(redis.call('HGET', ROWS, id)).limits, LINE_LENGTH + 1)
+    local first = read(redis.call('HGET', ROWS, redis.call('ZRANGE', LINE .. lines[1], 0, 0)[1]))
+    if not first then
+      return nil  -- A newer version knows what it is.
+    end
+    raw = string.sub(first.limits, LINE_LENGTH + 1)
     redis.call('HSET', SEMAPHORES, mark, raw)
   end
   local limit, key = struct.unpack('>HHc0', raw)
@@ -84,6 +87,9 @@ local function admit_of(mark, most)
     return 0, false
   end
   local slot = slot_for(mark, lines)
+  if not slot then
+    return 0, true
+  end
   local free, admitted, gone = slot.limit - held, 0, {}
   local waiting, newest, more = first_in_line(lines, free)
   if #newest > 0 then

@@ -110,5 +110,5 @@ local function fits(id)
     return true
   end
   local row = read(redis.call('HGET', ROWS, id))
-  return row_fits(id, row) and (not filter.data or data_fits(id, row))
+  return row and row_fits(id, row) and (not filter.data or data_fits(id, row))
 end

@@ -151,12 +151,12 @@ local function remember(id, row, worker, started, counted, failure)
   redis.call('RPUSH', HISTORY .. id, struct.pack('>BddHc0', counted, started, NOW, #worker, worker) .. failure)
 end
 
--- Rows by id, of those ids that exist, each once; and the ids in their order.
+-- Rows by id, of those ids that exist and whose format is known, each once; and the ids in their order.
 local function load(ids)
   local rows, known = {}, {}
   for at, raw in ipairs(many('HMGET', ROWS, ids)) do
     local id = ids[at]
-    if raw and not rows[id] then
+    if is_known(raw) and not rows[id] then
       rows[id] = read(raw)
       known[#known + 1] = id
     end

@@ -6,7 +6,7 @@ local function records(ids, whole)
   end
   local rows, data = many('HMGET', ROWS, ids), many('HMGET', DATA, ids)
   for at, id in ipairs(ids) do
-    if rows[at] then
+    if is_known(rows[at]) then
       local row, n = read(rows[at]), #reply
       reply[n + 1], reply[n + 2], reply[n + 3] = id, rows[at], data[at]
       reply[n + 4] = has(row, HAS_REASON) and redis.call('HGET', REASONS, id)

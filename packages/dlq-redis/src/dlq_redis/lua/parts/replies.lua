@@ -6,7 +6,7 @@ local function reply_with(reply, ids)
   local rows, data = many('HMGET', ROWS, ids), many('HMGET', DATA, ids)
   for at, id in ipairs(ids) do
     local raw = rows[at]
-    if raw then
+    if is_known(raw) then
       reply[#reply + 1] = id
       reply[#reply + 1] = raw
       reply[#reply + 1] = data[at]

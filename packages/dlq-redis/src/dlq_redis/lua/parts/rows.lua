@@ -22,9 +22,14 @@ local function mark(row, flag, on)
   end
 end
 
+-- Who does not know a row's format leaves the job to those who do, in its place.
+local function is_known(raw)
+  return raw and string.byte(raw) <= VERSION
+end
+
 local function read(raw)
-  if string.byte(raw) > VERSION then
-    error({ err = 'NEWER a job was written by a newer version of dlq-redis' })
+  if not is_known(raw) then
+    return nil
   end
   local row, rest, _ = { at = 0, started = 0, keep = 0 }, nil, nil
   _, row.state, row.flags, row.token, row.settled, row.attempts, row.interruptions, row.place, row.enqueued,

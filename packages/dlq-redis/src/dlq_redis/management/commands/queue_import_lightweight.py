@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -12,7 +13,7 @@ from redis.exceptions import RedisError
 from dlq import conf
 from dlq.backend import queue_backend
 from dlq.management.operators import OperatorCommand
-from dlq_redis.lightweight import Legacy, Waiting, moved, waiting_in
+from dlq_redis.lightweight import Legacy, Waiting, moved, paused_in, waiting_in
 
 FOLLOW_EVERY = 1.0
 """Seconds between two looks at the old lists."""
@@ -57,14 +58,21 @@ class Command(OperatorCommand):
                 self.stdout.write("Stopped.")
 
     def _count(self, legacy: Legacy) -> None:
+        for queue, left in paused_in(legacy).items():
+            self.stdout.write(f"{queue}: paused{_for(left)}")
         found = waiting_in(legacy)
         for each in found:
             self.stdout.write(f"{_title(each)}: {each.jobs:,} jobs")
         self.stdout.write(f"{sum(each.jobs for each in found):,} jobs would be moved.")
 
     def _move(self, legacy: Legacy, alias: str, *, follow: bool) -> None:
-        refused = 0
+        refused, paused = 0, set[str]()
         while True:
+            # First, and once: somebody may have resumed it here since.
+            for queue, left in paused_in(legacy).items():
+                if queue not in paused:
+                    paused.add(queue)
+                    self._pause(queue, left, alias)
             refused += sum(self._move_one(legacy, each, alias) for each in waiting_in(legacy))
             if not follow:
                 break
@@ -73,6 +81,13 @@ class Command(OperatorCommand):
             self.stderr.write(
                 f"{refused:,} items could not be read; they are in lists called dlq-refused:…, untouched."
             )
+
+    def _pause(self, queue: str, left: float | None, alias: str) -> None:
+        store = queue_backend(alias).store
+        # By the clock of the store, which an enqueue of nothing tells.
+        until = None if left is None else store.enqueue([]) + timedelta(seconds=left)
+        store.pause(queue, until)
+        self.stdout.write(f"{queue}: paused{_for(left)}, as before.")
 
     def _move_one(self, legacy: Legacy, source: Waiting, alias: str) -> int:
         jobs = refused = 0
@@ -86,3 +101,7 @@ class Command(OperatorCommand):
 
 def _title(source: Waiting) -> str:
     return f"{source.queue} (begun)" if source.processing else source.queue
+
+
+def _for(left: float | None) -> str:
+    return "" if left is None else f" for another {timedelta(seconds=round(left))}"
