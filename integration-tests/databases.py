@@ -39,7 +39,7 @@ def known(url: str) -> Iterator[str]:
 def migrate(url: str) -> None:
     """Make the tables in a database."""
     with known(url) as alias:
-        call_command("migrate", database=alias, verbosity=0)
+        call_command("migrate", database=alias, verbosity=0, run_syncdb=True)
 
 
 class Databases(ABC):

@@ -68,7 +68,7 @@ def backends(**named: str) -> Mapping[str, Any]:
 
 def migrate(*aliases: str) -> None:
     for alias in aliases:
-        call_command("migrate", database=alias, verbosity=0)
+        call_command("migrate", database=alias, verbosity=0, run_syncdb=True)
 
 
 def tables(alias: str) -> set[str]:

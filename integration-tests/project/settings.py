@@ -60,6 +60,7 @@ if "DLQ_PROJECT_DATABASE_URL" not in os.environ:
     # Tables for users, made without migrations, which would take every test database a second.
     INSTALLED_APPS += ADMIN_APPS
     MIGRATION_MODULES = dict.fromkeys(["admin", "auth", "contenttypes", "sessions"])
+    ROOT_URLCONF = "project.urls"
 MIDDLEWARE = [
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -82,7 +83,6 @@ TEMPLATES = [
 ]
 # The strictest there is: nothing is loaded but files of the site's own, and no style or script stands in a page.
 SECURE_CSP = {"default-src": ["'self'"], "img-src": ["'self'", "data:"]}
-ROOT_URLCONF = "project.urls"
 STATIC_URL = "static/"
 TASKS = {"default": {"BACKEND": "dlq_db.backends.DatabaseBackend"}}
 SECRET_KEY = "for tests only"

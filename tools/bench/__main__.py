@@ -13,6 +13,7 @@ from bench.idle import measure_idle
 from bench.latency import measure_latency
 from bench.limits import measure_limits
 from bench.on_redis import measure_redis
+from bench.pages import measure_pages
 from bench.schedules import measure_schedules
 from bench.sleepers import measure_sleepers
 
@@ -59,6 +60,9 @@ def main() -> None:
     schedules.add_argument("--period", type=int, default=100)
     schedules.add_argument("--seconds", type=float, default=60.0)
     schedules.add_argument("--redis", action="store_true", help="on Redis")
+    pages = measures.add_parser("pages", help="what the pages of the dashboard cost, with very many jobs")
+    pages.add_argument("--jobs", type=int, default=1_000_000)
+    pages.add_argument("--requests", type=int, default=20)
     sleepers = measures.add_parser("sleepers", help="coroutines that sleep together in one worker")
     sleepers.add_argument("--jobs", type=int, default=2_000)
     sleepers.add_argument("--concurrency", type=int, default=200)
@@ -85,6 +89,8 @@ def main() -> None:
             measure_limits(options.jobs, options.blocked, options.rounds)
         case "schedules":
             measure_schedules(options.count, options.period, options.seconds, redis=options.redis)
+        case "pages":
+            measure_pages(options.jobs, options.requests)
         case "sleepers":
             measure_sleepers(options.jobs, options.concurrency, options.rounds)
 
