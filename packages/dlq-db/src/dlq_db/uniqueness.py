@@ -80,12 +80,16 @@ def _said(job: NewJob) -> dict[str, object]:
 
 
 def take_over(
-    connection: BaseDatabaseWrapper, other: UUID, job: NewJob, place: Callable[[], int], now: datetime
+    connection: BaseDatabaseWrapper,
+    other: UUID,
+    job: NewJob,
+    put_behind: Callable[[Live], object],
+    now: datetime,
 ) -> None:
     """Have the job that has the mark be what a new one says, if it waits and the new one replaces.
 
-    ``place`` gives a new one in the queue, should it move. A job that somebody is at is left alone: nobody waits for
-    another here.
+    ``put_behind`` gives it a new place in the queue, should it move. A job that somebody is at is left alone: nobody
+    waits for another here.
     """
     if job.unique is None or job.unique.on_duplicate is not OnDuplicate.REPLACE:
         return
@@ -96,7 +100,7 @@ def take_over(
         return
     waits = job.run_after is not None and job.run_after > now
     if live.priority != job.priority or waits or live.state == State.SCHEDULED:
-        live.seq = place()
+        put_behind(live)
     if live.waits != Waits.TASK and waits:
         live.state, live.waits = State.SCHEDULED, None
     elif live.state == State.SCHEDULED:
@@ -105,7 +109,6 @@ def take_over(
     lives.filter(pk=other).update(
         state=live.state,
         waits=live.waits,
-        seq=live.seq,
         priority=job.priority,
         due_at=job.run_after if waits else None,
         expires_at=expires_at,

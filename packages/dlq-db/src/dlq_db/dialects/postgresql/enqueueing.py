@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -13,6 +14,7 @@ from dlq.job import Enqueued, NewJob
 from dlq.unique import mark_of
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql.arguments import job_columns, unique_columns
+from dlq_db.models import Live
 from dlq_db.uniqueness import duplicates_of, holders, reject, take_over
 
 __all__ = ["enqueue", "enqueue_unique"]
@@ -63,13 +65,11 @@ def _reject(
     for job in unique:
         if (other := taken.get(mark_of(job.unique) or "")) is not None:
             rejected[job.id] = other
-            take_over(connection, other, job, lambda: _place(connection), now)
+            take_over(connection, other, job, partial(_put_behind, connection), now)
     reject(connection, backend, rejected, unique, now)
     return [job for job in unique if job.id not in rejected]
 
 
-def _place(connection: BaseDatabaseWrapper) -> int:
+def _put_behind(connection: BaseDatabaseWrapper, live: Live) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT nextval('dlq_seq')")
-        seq: int = cursor.fetchone()[0]
-    return seq
+        cursor.execute("UPDATE dlq_live SET seq = nextval('dlq_seq') WHERE id = %s", [live.pk])

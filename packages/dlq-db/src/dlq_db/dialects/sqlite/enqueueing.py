@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -15,7 +16,7 @@ from dlq.unique import mark_of, unique_to_json
 from dlq_db.chunks import chunks
 from dlq_db.dialects.sqlite.writing import key, reserve, write_many
 from dlq_db.lines import first_state, line_for
-from dlq_db.models import Job
+from dlq_db.models import Job, Live
 from dlq_db.tallying import Sums, add, count
 from dlq_db.uniqueness import duplicates_of, holders, reject, take_over
 
@@ -33,6 +34,7 @@ LIVE = """
         interruptions
     ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0)
 """
+PLACE = "UPDATE dlq_live SET seq = %s WHERE id = %s"
 
 
 def enqueue(
@@ -52,9 +54,13 @@ def enqueue(
     _store(connection, backend, places, [job for job in new if job.id not in rejected], now)
     for job in new:
         if job.id in rejected:
-            take_over(connection, rejected[job.id], job, lambda: reserve(connection, 1)[0], now)
+            take_over(connection, rejected[job.id], job, partial(_put_behind, connection), now)
     reject(connection, backend, rejected, new, now)
     return duplicates_of(connection, jobs)
+
+
+def _put_behind(connection: BaseDatabaseWrapper, live: Live) -> None:
+    write_many(connection, PLACE, [(reserve(connection, 1)[0], key(connection, live.pk))])
 
 
 def _store(
