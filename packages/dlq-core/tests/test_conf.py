@@ -139,6 +139,12 @@ def test_settings_are_read_as_they_are_now(settings: Settings) -> None:
         ("DLQ_IN_PROCESS", None, "DLQ_IN_PROCESS is None, which is not of the type bool."),
         ("DLQ_CONFIG", "", "DLQ_CONFIG is '', which is not of the type Path | None."),
         (
+            "DLQ_METRICS_ADDRESS",
+            "9808",
+            "DLQ_METRICS_ADDRESS is '9808'; it must be a host and a port, such as '127.0.0.1:9808'",
+        ),
+        ("DLQ_METRICS_TOKEN", "", "DLQ_METRICS_TOKEN is empty; give it a long secret"),
+        (
             "DLQ_SITE_URL",
             "localhost:8000",
             "DLQ_SITE_URL is 'localhost:8000'; it must begin with http:// or https://",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -82,6 +83,36 @@ class TestSQLiteSchedules(OnScheduleTables):
 @pytest.mark.django_db(transaction=True, databases=["postgres"])
 class TestPostgreSQLSchedules(OnScheduleTables):
     database = "postgres"
+
+
+@pytest.mark.django_db(transaction=True, databases=["mariadb"])
+class TestMariaDB(OnADatabase, StoreContract):
+    database = "mariadb"
+    can_listen = False
+
+
+@pytest.mark.django_db(transaction=True, databases=["mariadb"])
+class TestMariaDBSchedules(OnScheduleTables):
+    database = "mariadb"
+
+
+# No package brings MySQL to a machine that has MariaDB, so it is tested where there is a server.
+ON_MYSQL = pytest.mark.skipif(
+    "DLQ_TEST_MYSQL_URL" not in os.environ, reason="DLQ_TEST_MYSQL_URL names no server"
+)
+
+
+@ON_MYSQL
+@pytest.mark.django_db(transaction=True, databases=["mysql"])
+class TestMySQL(OnADatabase, StoreContract):
+    database = "mysql"
+    can_listen = False
+
+
+@ON_MYSQL
+@pytest.mark.django_db(transaction=True, databases=["mysql"])
+class TestMySQLSchedules(OnScheduleTables):
+    database = "mysql"
 
 
 class EveryStatement(

@@ -7,6 +7,7 @@ import pytest
 from django.db import Error, InternalError, OperationalError, ProgrammingError, connections
 
 from dlq.errors import ConfigError, StoreError, StoreNotReady, StoreUnavailable
+from dlq_db.contention import Contended
 from dlq_db.failures import translated
 from dlq_db.options import DatabaseOptions
 
@@ -18,11 +19,11 @@ CASES: dict[str, tuple[Error, type[psycopg.Error] | None, type[StoreError], str]
         "primary",
     ),
     "a full disk": (OperationalError("no room"), psycopg.errors.DiskFull, StoreError, "Free some"),
-    "a deadlock": (OperationalError("dead"), psycopg.errors.DeadlockDetected, StoreError, "Repeat the whole"),
+    "a deadlock": (OperationalError("dead"), psycopg.errors.DeadlockDetected, Contended, "Repeat the whole"),
     "a conflict": (
         OperationalError("x"),
         psycopg.errors.SerializationFailure,
-        StoreError,
+        Contended,
         "Repeat the whole",
     ),
     "a lock": (OperationalError("x"), psycopg.errors.LockNotAvailable, StoreError, "pg_blocking_pids"),

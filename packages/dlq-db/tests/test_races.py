@@ -1,15 +1,10 @@
-"""Verbs that meet at a row of PostgreSQL: the one that comes second waits, and then sees what the first has done."""
+"""Verbs that meet at a row that is locked: the one that comes second waits, and then sees what the first has done."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
-from django.db import connections, transaction
 
 from dlq.job import Cancelled, Exchanged, Note, Outcome
 from dlq.states import State
@@ -27,58 +22,22 @@ from dlq.testing.contract.builders import (
 )
 from dlq.workers import WorkerRef
 from dlq_db.store import DatabaseStore
+from meetings import second
 
-PATIENCE = 60.0
-WAITS_FOR_US = """
-    SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))
-"""
-
-pytestmark = pytest.mark.django_db(transaction=True, databases=["postgres"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["postgres", "mariadb"]),
+    pytest.mark.parametrize("database", ["postgres", "mariadb"]),
+]
 
 
 @pytest.fixture
-def store() -> DatabaseStore:
-    return DatabaseStore("default", database="postgres")
+def store(database: str) -> DatabaseStore:
+    return DatabaseStore("default", database=database)
 
 
 @pytest.fixture
 def worker(store: DatabaseStore) -> WorkerRef:
     return register(store)
-
-
-@contextmanager
-def _second[R](
-    verb: Callable[[DatabaseStore], R], meanwhile: Callable[[], None] = lambda: None
-) -> Iterator[Future[R]]:
-    """The block is a transaction; at its end the verb waits for it in another thread, and then goes on."""
-
-    def run() -> R:
-        store = DatabaseStore("default", database="postgres")
-        try:
-            return verb(store)
-        finally:
-            store.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic(using="postgres"):
-            answer: Future[R] = Future()
-            yield answer
-            running = pool.submit(run)
-            _wait_until_blocked(running)
-            meanwhile()
-        answer.set_result(running.result(PATIENCE))
-
-
-def _wait_until_blocked[R](running: Future[R]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    with connections["postgres"].cursor() as cursor:
-        while not running.done():
-            cursor.execute(WAITS_FOR_US)
-            if cursor.fetchone() == (True,):
-                return
-            assert time.monotonic() < deadline, "nobody waits"
-            threading.Event().wait(0.01)
-    raise AssertionError(f"it did not wait: {running.result()}")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +50,7 @@ def test_an_outcome_that_waits_for_a_cancellation_ends_the_job(
 ) -> None:
     id = add(store)
     outcome = outcome_of(claim_one(store, worker))
-    with _second(lambda other: settle(other, worker, outcome)) as reply:
+    with second(store, lambda other: settle(other, worker, outcome)) as reply:
         assert store.cancel([id], "not wanted") == Cancelled(asked=[id])
     assert reply.result() == Exchanged()
     job = record(store, id)
@@ -103,7 +62,7 @@ def test_a_cancellation_that_waits_for_a_failure_cancels_the_failed_job(
 ) -> None:
     id = add(store)
     outcome = Outcome.failed(claim_one(store, worker), FAILURE)
-    with _second(lambda other: other.cancel([id], "not wanted")) as reply:
+    with second(store, lambda other: other.cancel([id], "not wanted")) as reply:
         settle_one(store, worker, outcome)
     assert reply.result() == Cancelled(done=[id])
     assert state_of(store, id) == State.CANCELLED
@@ -114,7 +73,7 @@ def test_a_cancellation_that_waits_for_a_success_comes_too_late(
 ) -> None:
     id = add(store)
     outcome = Outcome.succeeded(claim_one(store, worker), "null", 1.0)
-    with _second(lambda other: other.cancel([id], "not wanted")) as reply:
+    with second(store, lambda other: other.cancel([id], "not wanted")) as reply:
         settle_one(store, worker, outcome)
     assert reply.result() == Cancelled()
     assert state_of(store, id) == State.SUCCEEDED
@@ -124,7 +83,7 @@ def test_a_cancellation_that_waits_for_a_claim_asks_the_task_to_stop(
     store: DatabaseStore, worker: WorkerRef
 ) -> None:
     id = add(store)
-    with _second(lambda other: other.cancel([id], "not wanted")) as reply:
+    with second(store, lambda other: other.cancel([id], "not wanted")) as reply:
         claim_one(store, worker)
     assert reply.result() == Cancelled(asked=[id])
     assert record(store, id).reason == "not wanted"
@@ -135,7 +94,7 @@ def test_a_cancellation_that_waits_for_a_retry_cancels_the_new_wait(
 ) -> None:
     id = add(store)
     settle_one(store, worker, Outcome.failed(claim_one(store, worker), FAILURE))
-    with _second(lambda other: other.cancel([id], "not wanted")) as reply:
+    with second(store, lambda other: other.cancel([id], "not wanted")) as reply:
         assert store.retry([id]) == [id]
     assert reply.result() == Cancelled(done=[id])
     assert claim(store, worker) == []
@@ -144,7 +103,7 @@ def test_a_cancellation_that_waits_for_a_retry_cancels_the_new_wait(
 def test_of_two_retries_the_second_finds_nothing_to_do(store: DatabaseStore, worker: WorkerRef) -> None:
     id = add(store)
     settle_one(store, worker, Outcome.failed(claim_one(store, worker), FAILURE))
-    with _second(lambda other: other.retry([id])) as reply:
+    with second(store, lambda other: other.retry([id])) as reply:
         assert store.retry([id]) == [id]
     assert reply.result() == []
 
@@ -154,7 +113,7 @@ def test_a_settlement_repeated_while_it_is_under_way_is_told_that_it_has_happene
 ) -> None:
     add(store)
     outcome = Outcome.succeeded(claim_one(store, worker), "null", 1.0)
-    with _second(lambda other: settle(other, worker, outcome)) as reply:
+    with second(store, lambda other: settle(other, worker, outcome)) as reply:
         settle_one(store, worker, outcome)
     assert reply.result() == Exchanged(already=[outcome.id])
 
@@ -163,7 +122,7 @@ def test_a_note_that_waits_for_the_settlement_is_rejected(store: DatabaseStore, 
     add(store)
     held = claim_one(store, worker)
     note = Note(id=held.id, token=held.token, progress=0.5, lines=["half"], metadata="{}")
-    with _second(lambda other: other.annotate([note])) as reply:
+    with second(store, lambda other: other.annotate([note])) as reply:
         settle_one(store, worker, Outcome.handed_back(held))
     assert reply.result() == [held.id]
     job = record(store, held.id)
@@ -175,7 +134,7 @@ def test_a_reconciliation_that_waits_for_a_cancellation_ends_the_job(
 ) -> None:
     id = add(store, now=NOON)
     claim_one(store, worker)
-    with _second(lambda other: other.reconcile(worker, [])):
+    with second(store, lambda other: other.reconcile(worker, [])):
         store.cancel([id], "not wanted")
     job = record(store, id)
     assert (job.state, job.reason, job.worker) == (State.CANCELLED, "not wanted", None)
@@ -191,7 +150,9 @@ def test_an_exchange_that_waits_holds_none_of_the_jobs_that_it_could_claim(
     def cancel_the_other() -> None:
         assert store.cancel([ready], "not wanted") == Cancelled(done=[ready])
 
-    with _second(lambda other: other.exchange(worker, outcomes, ["default"], 10), cancel_the_other) as reply:
+    with second(
+        store, lambda other: other.exchange(worker, outcomes, ["default"], 10), cancel_the_other
+    ) as reply:
         store.cancel([running], "not wanted")
     assert reply.result() == Exchanged()
     assert {job.state for job in store.get([running, ready])} == {State.CANCELLED}
@@ -206,7 +167,7 @@ def test_a_settlement_waits_for_a_reconciliation_before_it_holds_a_job(
     def take_the_claim_away() -> None:
         store.reconcile(worker, [])
 
-    with _second(lambda other: settle(other, worker, outcome), take_the_claim_away) as reply:
+    with second(store, lambda other: settle(other, worker, outcome), take_the_claim_away) as reply:
         store.reconcile(worker, [(id, outcome.token)])
     assert reply.result() == Exchanged(stale=[id], registered=False)
     assert state_of(store, id) == State.READY

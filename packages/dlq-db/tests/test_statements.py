@@ -9,6 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import psycopg
+import pymysql
 import pytest
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -20,9 +21,10 @@ from dlq.testing.contract.builders import NOON, add, add_many, after, claim, cla
 from dlq.testing.contract.deduplicating import unique_job
 from dlq.testing.contract.limiting import slot
 from dlq.testing.contract.schedule_builders import advance, fire, put, schedule
-from dlq.workers import Order, WorkerRef
+from dlq.workers import WorkerRef
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql.arguments import outcome_columns
+from dlq_db.inspector import DatabaseInspector
 from dlq_db.schedules import DatabaseSchedules
 from dlq_db.store import DatabaseStore
 
@@ -42,7 +44,6 @@ IN_ONE_STATEMENT: dict[str, Callable[[Store, WorkerRef], object]] = {
     "pause": lambda store, worker: store.pause("default", after(60)),
     "resume": lambda store, worker: store.resume("default"),
     "prune": lambda store, worker: store.prune(State.SUCCEEDED, 60.0, 10),
-    "instruct": lambda store, worker: store.instruct("worker-1", Order.QUIET),
     "advance": lambda store, worker: fire_all(DatabaseSchedules(cast("DatabaseStore", store))),
     "heed": lambda store, worker: store.heed("worker-1", 1),
 }
@@ -203,3 +204,76 @@ class TestSQLite:
                 assert store.look("runner-1", 10, now=NOON).promoted == 0
         finally:
             writer.close()
+
+
+TO_AND_FRO: dict[str, tuple[int, Callable[[Store, WorkerRef], object]]] = {
+    # With BEGIN and COMMIT where it writes several times.
+    "enqueue": (6, lambda store, worker: add_many(store, 10)),
+    "exchange that claims": (5, lambda store, worker: claim(store, worker, 10)),
+    "exchange that settles and claims": (9, lambda store, worker: _exchange(store, worker)),
+    "look with nothing to do": (1, lambda store, worker: store.look("runner-1", 10, now=NOON)),
+    "beat": (2, lambda store, worker: store.beat("runner-1")),
+    "pause": (1, lambda store, worker: store.pause("default", after(60))),
+    "resume": (1, lambda store, worker: store.resume("default")),
+    "heed": (1, lambda store, worker: store.heed("worker-1", 1)),
+}
+
+
+def _exchange(store: Store, worker: WorkerRef) -> None:
+    outcomes = [Outcome.succeeded(held, "null", 1.0) for held in store.held(worker.id, 10)]
+    store.exchange(worker, outcomes, ["default"], 10)
+
+
+@pytest.mark.django_db(transaction=True, databases=["mariadb"])
+class TestMariaDB:
+    @pytest.fixture
+    def store(self) -> Iterator[DatabaseStore]:
+        store = DatabaseStore("default", database="mariadb")
+        store.dedicate()
+        store.ping()
+        yield store
+        store.close()
+
+    @pytest.mark.parametrize("verb", TO_AND_FRO)
+    def test_the_server_is_asked_no_more_often(
+        self, store: DatabaseStore, verb: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker = register(store)
+        add_many(store, 50)
+        claim(store, worker, 10)
+        store.look("runner-1", 10, now=NOON)  # The first one of a minute asks what is to be folded.
+        sent: list[object] = []
+        ask = pymysql.connections.Connection._execute_command
+
+        def recorded(self: Any, command: int, text: object) -> None:
+            sent.append(text)
+            ask(self, command, text)
+
+        monkeypatch.setattr(pymysql.connections.Connection, "_execute_command", recorded)
+        most, run = TO_AND_FRO[verb]
+        run(store, worker)
+        to_ask_what_is_held = verb == "exchange that settles and claims"
+        assert len(sent) - to_ask_what_is_held <= most
+
+    def test_no_search_reads_more_rows_the_longer_the_queues_are(self, store: DatabaseStore) -> None:
+        worker = register(store)
+        for _ in range(10):
+            add_many(store, 1000)
+        inspector = DatabaseInspector(store)
+        searches: list[Callable[[], object]] = [
+            lambda: store.exchange(worker, [], ["default"], 10),
+            lambda: store.look("runner-1", 10, now=NOON),
+            store.waiting,
+            lambda: inspector._latencies(NOON),
+            lambda: store.held("worker-1", 10),
+            lambda: store.reconcile(worker, []),
+        ]
+        for search in searches:
+            before = self._rows_read(store)
+            search()
+            assert self._rows_read(store) - before < 300
+
+    def _rows_read(self, store: DatabaseStore) -> int:
+        with store.connection.cursor() as cursor:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+            return sum(int(value) for _, value in cursor.fetchall())

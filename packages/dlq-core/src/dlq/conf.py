@@ -148,6 +148,12 @@ class Settings:
     """Whether a runner runs its workers as threads of its own process."""
     config: Path | None = None
     """The file with settings that the commands lay over those of the site, see ``dlq.config_file``."""
+    metrics_address: str | None = "127.0.0.1:9808"
+    """Where a runner with dlq-metrics serves ``/metrics`` and ``/health``; None is nowhere."""
+    metrics_token: str | None = None
+    """What a client of the views of dlq-metrics says after ``Authorization: Bearer``."""
+    metrics_public: bool = False
+    """Whether the views of dlq-metrics are open to everybody."""
     site_url: str = "http://localhost:8000"
     """Where the page of the debug web backend lives."""
     redact: Sequence[str] | Callable[..., Any] | str = (
@@ -169,6 +175,13 @@ class Settings:
                     f"DLQ_CALLABLES has {pattern!r}, which is neither a dotted path such as 'shop.mail.send' nor "
                     f"all of a module such as 'shop.mail.*'."
                 )
+        if self.metrics_address is not None and not _ADDRESS.fullmatch(self.metrics_address):
+            raise ConfigError(
+                f"DLQ_METRICS_ADDRESS is {self.metrics_address!r}; it must be a host and a port, such as "
+                f"'127.0.0.1:9808' or '0.0.0.0:9808', or None."
+            )
+        if self.metrics_token == "":
+            raise ConfigError("DLQ_METRICS_TOKEN is empty; give it a long secret, or leave it out.")
         if not _URL.match(self.site_url):
             raise ConfigError(
                 f"DLQ_SITE_URL is {self.site_url!r}; it must begin with http:// or https:// and a host."
@@ -183,6 +196,7 @@ class Settings:
 
 
 _PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\.([^\W\d]\w*|\*)")
+_ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _URL = re.compile(r"https?://[^/\s]")
 
 

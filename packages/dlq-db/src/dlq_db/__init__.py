@@ -1,1 +1,1 @@
-"""DLQ over a database: PostgreSQL and SQLite."""
+"""DLQ over a database: PostgreSQL, MySQL, MariaDB and SQLite."""

@@ -77,7 +77,7 @@ def retry(
     connection: BaseDatabaseWrapper,
     backend: str,
     ids: Sequence[UUID],
-    places: Sequence[int],
+    places: Sequence[int | None],
     edits: Mapping[UUID, Edit],
 ) -> list[UUID]:
     """See ``Store.retry``; ``places`` has a ``seq`` for each id. To be called in a transaction."""
@@ -121,7 +121,7 @@ AS_NEW = dict.fromkeys(
 ) | {"attempts": 0, "interruptions": 0}
 
 
-def _live(backend: str, job: Job, place: int) -> Live:
+def _live(backend: str, job: Job, place: int | None) -> Live:
     token = job.token or 0
     limits = limits_from_json(job.limits)
     line = None if limits is None else line_of(backend, job.queue, limits)
@@ -134,7 +134,7 @@ def _live(backend: str, job: Job, place: int) -> Live:
         state=state,
         waits=waits,
         line=line,
-        seq=place,
+        seq=place,  # type: ignore[misc]  # MySQL's column counts by itself.
         mark=mark_of(unique_from_json(job.unique)),
         token=token,
         settled=token if job.settled is None else job.settled,

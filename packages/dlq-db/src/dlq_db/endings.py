@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from dlq.job import Counted
 from dlq.states import State
 from dlq.store.tallies import ENDINGS
 from dlq_db.chunks import chunks
 from dlq_db.models import Attempt, Job, Live, Note
 from dlq_db.tallying import count_jobs
 
-__all__ = ["delete", "end"]
+__all__ = ["delete", "end", "expire"]
 
 
 def end(
@@ -37,6 +38,25 @@ def end(
             interruptions=_column(live, "interruptions"),
         )
         Live.objects.using(using).filter(pk__in=chunk)._raw_delete(using)
+
+
+def expire(
+    connection: BaseDatabaseWrapper, backend: str, over: Mapping[UUID, datetime | None], now: datetime
+) -> None:
+    """Fail live jobs, whose rows are locked, that have waited for too long: each with when it should have started."""
+    end(connection, backend, list(over), State.FAILED, now)
+    Attempt.objects.using(connection.alias).bulk_create(
+        Attempt(
+            job_id=id,
+            worker="",
+            started_at=now,
+            finished_at=now,
+            counted=Counted.NOTHING,
+            exception="dlq.errors.Expired",
+            traceback=f"The job had not started at {expires_at}.\n",
+        )
+        for id, expires_at in over.items()
+    )
 
 
 def delete(using: str, ids: Collection[UUID]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import DataError, Error, InterfaceError, OperationalError
+from django.db import DataError, Error, InterfaceError, NotSupportedError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.errors import StoreError, StoreNotReady, StoreRefused, StoreUnavailable
+from dlq_db.contention import Contended
 
 __all__ = ["translated"]
 
@@ -27,7 +28,7 @@ READ_ONLY: Meaning = (
 )
 FULL: Meaning = (StoreError, "has no space left ({text}). Nothing was stored. Free some on its disk.")
 CONFLICT: Meaning = (
-    StoreError,
+    Contended,
     "gave way to another transaction ({text}). Nothing was stored. Repeat the whole transaction.",
 )
 POOLED: Meaning = (
@@ -37,6 +38,7 @@ POOLED: Meaning = (
         'add "pooling": "transaction" to the OPTIONS of the backend in TASKS.'
     ),
 )
+DATA: Meaning = (StoreRefused, "refused the data: {text}")
 CROWDED: Meaning = (
     StoreUnavailable,
     "takes no more connections ({text}). Run fewer workers, raise max_connections, or put a pooler before it.",
@@ -72,6 +74,36 @@ BY_SQLSTATE: dict[str, Meaning] = {
     "26000": POOLED,
 }
 """For PostgreSQL, by the code of the error."""
+
+BY_NUMBER: dict[int, Meaning] = {
+    **dict.fromkeys([1146, 1054], NO_TABLES),
+    # Too long, out of range, not of the character set, not of the type, NULL, larger than max_allowed_packet.
+    **dict.fromkeys([1406, 1264, 1366, 1292, 1265, 1048, 1153], DATA),
+    **dict.fromkeys([1290, 1792, 1836], READ_ONLY),
+    **dict.fromkeys([1021, 1114], FULL),
+    **dict.fromkeys([1040, 1203, 1226], CROWDED),
+    # A deadlock, and a row that is newer than what the transaction sees.
+    **dict.fromkeys([1213, 1020], CONFLICT),
+    1205: (
+        Contended,
+        (
+            "kept a lock from us for longer than innodb_lock_wait_timeout ({text}). Nothing was stored. Repeat the "
+            "whole transaction; information_schema.innodb_trx says which others there are."
+        ),
+    ),
+    # MySQL's max_execution_time, and MariaDB's max_statement_time.
+    **dict.fromkeys(
+        [3024, 1969],
+        (
+            StoreError,
+            (
+                "ended the statement ({text}). Nothing was stored. It took too long: SHOW FULL PROCESSLIST says what "
+                "the server is busy with."
+            ),
+        ),
+    ),
+}
+"""For MySQL and MariaDB, by the number of the error."""
 
 BY_TEXT: dict[str, Meaning] = {
     # PostgreSQL and PgBouncer, where a connection is refused: such errors have no code.
@@ -122,9 +154,13 @@ def _translate(connection: BaseDatabaseWrapper, error: Error) -> StoreError:
 def _meaning(error: Error, text: str) -> Meaning:
     if meaning := BY_SQLSTATE.get(getattr(error.__cause__, "sqlstate", None) or ""):
         return meaning
+    if meaning := BY_NUMBER.get(next(iter(getattr(error.__cause__, "args", ())), 0)):
+        return meaning
     if isinstance(error, OperationalError | InterfaceError):
         known = (meaning for part, meaning in BY_TEXT.items() if part in str(error))
         return next(known, (StoreUnavailable, "did not answer: {text}"))
     if isinstance(error, DataError):
-        return StoreRefused, "refused the data: {text}"
+        return DATA
+    if isinstance(error, NotSupportedError):
+        return StoreNotReady, "is not one that DLQ can use: {text}"
     return StoreError, "failed: {text}"

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet, Sum
-from django.db.models.functions import Now
 
 from dlq.job import JobRecord
 from dlq.states import State, Waits
@@ -29,8 +28,9 @@ from dlq.store.tallies import FIGURES
 from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_db import models, searching
 from dlq_db.chunks import chunks
+from dlq_db.clock import ServerTime
 from dlq_db.counting import counted
-from dlq_db.dialects import statement
+from dlq_db.dialects import statement_for
 from dlq_db.failures import translated
 from dlq_db.lines import END, held_slots
 from dlq_db.models import Job, Live, Runner, Semaphore, Worker
@@ -91,11 +91,11 @@ class DatabaseInspector(Inspector):
         but has been due for longer, such as a retry, is seen once it is the first.
         """
         with self._store.connection.cursor() as cursor:
-            cursor.execute(statement("oldest.sql"), [self._store.alias] * 5)
+            cursor.execute(statement_for(self._store.connection, "oldest.sql"), [self._store.alias] * 5)
             ids = [id for (id,) in cursor.fetchall()]
         found: dict[str, float] = {}
         for chunk in chunks(ids):
-            for job in self._jobs().filter(pk__in=chunk).annotate(read_at=Now()):
+            for job in self._jobs().filter(pk__in=chunk).annotate(read_at=ServerTime()):
                 since = max(job.enqueued_at, job.run_after or job.enqueued_at)
                 waited = max(0.0, ((now or job.read_at) - since).total_seconds())
                 found[job.queue] = max(waited, found.get(job.queue, 0.0))
@@ -103,7 +103,7 @@ class DatabaseInspector(Inspector):
 
     def runners(self, *, now: datetime | None = None) -> list[RunnerInfo]:
         known = Runner.objects.using(self._store.database).filter(backend=self._store.alias)
-        known = known.annotate(read_at=Now()).prefetch_related("workers").order_by("name")
+        known = known.annotate(read_at=ServerTime()).prefetch_related("workers").order_by("name")
         with translated(self._store.connection):
             return [_runner_of(runner, now or runner.read_at) for runner in known]
 

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from dlq.job import NewJob, Outcome
 from dlq.limits import line_of, slot_of
 from dlq.states import State, Waits
-from dlq_db.dialects import statement
+from dlq_db.dialects import statement_for
 
 __all__ = ["END", "first_state", "held_slots", "line_for", "released", "waiting_lines"]
 
@@ -35,7 +35,7 @@ def released(outcomes: Iterable[Outcome]) -> list[str]:
 
 def waiting_lines(connection: BaseDatabaseWrapper, first: str, end: str, limit: int) -> list[str]:
     """Up to ``limit`` lines from this range in which jobs wait, sorted."""
-    return _column(connection, statement("lines.sql"), [first, end, end, limit])
+    return _column(connection, statement_for(connection, "lines.sql"), [first, end, end, limit])
 
 
 HELD = "SELECT count(*) FROM dlq_live WHERE line IS NOT NULL AND state >= 3 AND line >= %s AND line < %s"

@@ -10,9 +10,11 @@ that: its checks would halve the rate at which old jobs are deleted. See ``docs/
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from django.db import NotSupportedError, models
+from django.core.checks import CheckMessage
+from django.db import NotSupportedError, connections, models
 from django.db.models import F, Q
 
 from dlq.limits import LINE_LENGTH, MARK_LENGTH
@@ -37,7 +39,26 @@ __all__ = [
 NAME_LENGTH = 255
 
 
-class ReadOnly(models.Model):
+class Table(models.Model):
+    """A table whose partial indexes and constraints are others where a database has none: see ``dialects/mysql/tables.py``."""
+
+    class Meta:
+        """No table of its own."""
+
+        abstract = True
+
+    @classmethod
+    def _check_indexes(cls, databases: Collection[str]) -> list[CheckMessage]:
+        partial = [name for name in databases if connections[name].features.supports_partial_indexes]
+        return super()._check_indexes(partial)  # type: ignore[misc,no-any-return]
+
+    @classmethod
+    def _check_constraints(cls, databases: Collection[str]) -> list[CheckMessage]:
+        partial = [name for name in databases if connections[name].features.supports_partial_indexes]
+        return super()._check_constraints(partial)  # type: ignore[misc,no-any-return]
+
+
+class ReadOnly(Table):
     """A row that other rows must agree with, and that a worker may be at: only the store knows how to change it."""
 
     class Meta:
@@ -294,7 +315,7 @@ class Worker(models.Model):
         constraints = [models.UniqueConstraint(fields=["backend", "name"], name="dlq_worker_name")]
 
 
-class Schedule(models.Model):
+class Schedule(Table):
     """What is enqueued again and again."""
 
     backend = models.CharField(max_length=NAME_LENGTH)
@@ -352,7 +373,7 @@ class Fire(models.Model):
 
         db_table = "dlq_fire"
         constraints = [models.UniqueConstraint(fields=["backend", "key", "due_at"], name="dlq_fire_due")]
-        indexes = [models.Index("backend", "at", name="dlq_fire_at")]
+        indexes = [models.Index(fields=["backend", "at"], name="dlq_fire_at")]
 
 
 class Figures(models.Model):

@@ -19,7 +19,9 @@ class DatabaseOptions(BackendOptions):
     database_alias: str = "default"
     """The entry of ``DATABASES`` that holds the jobs."""
     listen_notify: bool = True
-    """Whether runners are told of new jobs at once: by NOTIFY on PostgreSQL, by watching the file on SQLite."""
+    """Whether runners are told of new jobs at once: by NOTIFY on PostgreSQL, by watching the file on SQLite.
+
+    On MySQL and MariaDB nothing can be heard."""
     pooling: str | None = None
     """``"transaction"`` where a pooler such as PgBouncer gives each transaction another connection; ``"session"``, or
     None, where there is none that does."""
@@ -37,9 +39,16 @@ class DatabaseOptions(BackendOptions):
                 f"database_alias={self.database_alias!r} is not in DATABASES, which has: {', '.join(connections)}."
             )
         vendor = connections[self.database_alias].vendor
-        if vendor not in ("postgresql", "sqlite"):
+        if vendor not in ("postgresql", "mysql", "sqlite"):
             raise ConfigError(
-                f"database_alias={self.database_alias!r} is a {vendor} database; dlq-db speaks PostgreSQL and SQLite."
+                f"database_alias={self.database_alias!r} is a {vendor} database; dlq-db speaks PostgreSQL, MySQL, "
+                f"MariaDB and SQLite."
+            )
+        zone = connections[self.database_alias].settings_dict["TIME_ZONE"]
+        if vendor == "mysql" and zone not in (None, "UTC"):
+            raise ConfigError(
+                f"database_alias={self.database_alias!r} keeps its times in {zone} (TIME_ZONE), where an hour comes "
+                f"twice each autumn. Give DLQ an entry of DATABASES without TIME_ZONE; it may name the same database."
             )
         if self.pooling not in (None, "session", "transaction"):
             raise ConfigError(f'pooling={self.pooling!r} must be "transaction" or "session".')

@@ -8,6 +8,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Min, Q, QuerySet, Value
 
 from dlq.job import NewJob
@@ -25,6 +26,8 @@ from dlq.store.schedules import (
 )
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
+from dlq_db.conflicts import overwriting
+from dlq_db.contention import repeated
 from dlq_db.failures import translated
 from dlq_db.models import Fire, Schedule
 from dlq_db.store import DatabaseStore
@@ -47,20 +50,27 @@ class DatabaseSchedules(Schedules):
         self.alias = store.alias
         self._store = store
 
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        """This thread's connection."""
+        return self._store.connection
+
     def clock(self) -> datetime:
-        with translated(self._store.connection):
-            return self._store.dialect.clock(self._store.connection)
+        with translated(self.connection):
+            return self._store.dialect.clock(self.connection)
 
     # --- What there is ---
 
+    @repeated
     def put(self, proposals: Sequence[Proposal], *, now: datetime | None = None) -> list[str]:
         wanted = {p.schedule.key: p for p in sorted(proposals, key=lambda p: p.schedule.key)}
-        with translated(self._store.connection), self._store.transaction():
-            at = now or self._store.dialect.clock(self._store.connection)
+        with translated(self.connection), self._store.transaction():
+            at = now or self._store.dialect.clock(self.connection)
+            # Of those whose keys are known, nothing changes yet.
             self._rows().bulk_create(
                 [self._new_row(proposal, at) for proposal in wanted.values()],
                 batch_size=500,
-                ignore_conflicts=True,
+                **overwriting(self.connection, ["key"], unique=["backend", "key"]),
             )
             refused, changed, declared = [], [], []
             for row in self._locked(wanted):
@@ -87,15 +97,17 @@ class DatabaseSchedules(Schedules):
             **_definition(proposal.schedule),
         )
 
+    @repeated
     def declare(self, keys: Collection[str], *, now: datetime | None = None) -> list[str]:
-        with translated(self._store.connection), self._store.transaction():
+        with translated(self.connection), self._store.transaction():
             found = [row for row in self._locked(keys) if row.static and not row.orphaned]
             for chunk in chunks([row.pk for row in found]):
                 self._rows().filter(pk__in=chunk).update(declared_at=moment(now))
             return [row.key for row in found]
 
+    @repeated
     def orphan(self, seen: Collection[tuple[str, datetime]]) -> list[str]:
-        with translated(self._store.connection), self._store.transaction():
+        with translated(self.connection), self._store.transaction():
             found = [
                 row
                 for row in self._locked([key for key, _ in seen])
@@ -104,7 +116,7 @@ class DatabaseSchedules(Schedules):
             return self._change(found, orphaned=True, due_at=None, look_at=None)
 
     def get(self, keys: Collection[str]) -> list[ScheduleRecord]:
-        with translated(self._store.connection):
+        with translated(self.connection):
             return [
                 _record_of(row)
                 for chunk in chunks(dict.fromkeys(keys))
@@ -112,7 +124,7 @@ class DatabaseSchedules(Schedules):
             ]
 
     def listed(self, limit: int, *, after: str = "", static: bool | None = None) -> list[ScheduleRecord]:
-        with translated(self._store.connection):
+        with translated(self.connection):
             rows = self._rows().filter(key__gt=after) if after else self._rows()
             if static is not None:
                 rows = rows.filter(static=static)
@@ -123,8 +135,8 @@ class DatabaseSchedules(Schedules):
     def due(
         self, limit: int, *, after: tuple[datetime, str] | None = None, now: datetime | None = None
     ) -> Due:
-        with translated(self._store.connection):
-            at = now or self._store.dialect.clock(self._store.connection)
+        with translated(self.connection):
+            at = now or self._store.dialect.clock(self.connection)
             waiting = self._rows().filter(look_at__isnull=False)
             due = waiting.filter(look_at__lte=at)
             if after is not None:
@@ -136,9 +148,10 @@ class DatabaseSchedules(Schedules):
                 now=at, next_at=waiting.filter(look_at__gt=at).aggregate(first=Min("look_at"))["first"]
             )
 
+    @repeated
     def advance(self, advances: Sequence[Advance], *, now: datetime | None = None) -> Advanced:
-        with translated(self._store.connection):
-            done = self._store.dialect.advance(self._store.connection, self.alias, advances, now)
+        with translated(self.connection):
+            done = self._store.dialect.advance(self.connection, self.alias, advances, now)
             jobs, enqueued = (
                 [fire.job for each in advances for fire in each.fires if fire.job],
                 set(done.jobs),
@@ -150,21 +163,24 @@ class DatabaseSchedules(Schedules):
 
     # --- What operators do ---
 
+    @repeated
     def enable(self, key: str, due_at: datetime | None, look_at: datetime | None) -> bool:
-        with translated(self._store.connection), self._store.transaction():
+        with translated(self.connection), self._store.transaction():
             found = [row for row in self._locked([key]) if not row.enabled]
             alive = [row for row in found if not row.orphaned]
             self._change(alive, enabled=True, due_at=due_at, look_at=look_at)
             self._change([row for row in found if row.orphaned], enabled=True)
             return bool(found)
 
+    @repeated
     def disable(self, keys: Collection[str]) -> list[str]:
-        with translated(self._store.connection), self._store.transaction():
+        with translated(self.connection), self._store.transaction():
             found = [row for row in self._locked(keys) if row.enabled]
             return self._change(found, enabled=False, due_at=None, look_at=None)
 
+    @repeated
     def remove(self, keys: Collection[str]) -> list[str]:
-        with translated(self._store.connection), self._store.transaction():
+        with translated(self.connection), self._store.transaction():
             found = [row for row in self._locked(keys) if row.orphaned or not row.static]
             for chunk in chunks([row.pk for row in found]):
                 self._rows().filter(pk__in=chunk)._raw_delete(self._store.database)
@@ -175,19 +191,20 @@ class DatabaseSchedules(Schedules):
     def history(
         self, limit: int, *, key: str | None = None, before: datetime | None = None
     ) -> list[FireRecord]:
-        with translated(self._store.connection):
+        with translated(self.connection):
             fires = self._fires(key)
             if before is not None:
                 fires = fires.filter(due_at__lt=before)
             return [_fire_of(row) for row in fires.order_by("-due_at", "-key")[:limit]]
 
+    @repeated
     def prune(
         self, older_than: float, limit: int, *, key: str | None = None, now: datetime | None = None
     ) -> int:
-        with translated(self._store.connection), self._store.transaction():
+        with translated(self.connection), self._store.transaction():
             last = moment(now) - Value(timedelta(seconds=older_than))
             old = self._fires(key).filter(at__lte=last).order_by("at")
-            skip = self._store.connection.features.has_select_for_update_skip_locked
+            skip = self.connection.features.has_select_for_update_skip_locked
             doomed = list(old.select_for_update(skip_locked=skip).values_list("pk", flat=True)[:limit])
             for chunk in chunks(doomed):
                 Fire.objects.using(self._store.database).filter(pk__in=chunk)._raw_delete(

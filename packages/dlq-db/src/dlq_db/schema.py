@@ -8,6 +8,9 @@ from typing import Any
 from django.db import router
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
+from django.db.models import Model
+
+from dlq_db.dialects.mysql import tables
 
 __all__ = ["TuneTables"]
 
@@ -43,11 +46,15 @@ class TuneTables(Operation):
     ) -> None:
         """Run the statements of this database."""
         self._run(FORWARDS, app_label, schema_editor)
+        if schema_editor.connection.vendor == "mysql":
+            tables.tune(schema_editor, self._models(app_label, to_state, schema_editor))
 
     def database_backwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
     ) -> None:
         """Take back what the tables' removal does not."""
+        if schema_editor.connection.vendor == "mysql":
+            tables.untune(schema_editor, self._models(app_label, from_state, schema_editor))
         self._run(BACKWARDS, app_label, schema_editor)
 
     def _run(
@@ -60,6 +67,15 @@ class TuneTables(Operation):
         if router.allow_migrate(connection.alias, app_label):
             for sql in statements.get(connection.vendor, []):
                 schema_editor.execute(sql)
+
+    def _models(
+        self, app_label: str, state: Any, schema_editor: BaseDatabaseSchemaEditor
+    ) -> list[type[Model]]:
+        """Those whose tables this migration makes in this database."""
+        models: list[type[Model]] = state.apps.get_app_config(app_label).get_models()
+        return [
+            model for model in models if router.allow_migrate_model(schema_editor.connection.alias, model)
+        ]
 
     def describe(self) -> str:
         """What ``migrate --plan`` prints."""

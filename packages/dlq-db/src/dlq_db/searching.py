@@ -11,7 +11,10 @@ from operator import or_
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db import connections
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Collate
 
 from dlq.states import FINISHED, State
 from dlq.store import FailureGroup, JobFilter
@@ -43,13 +46,21 @@ def fitting(jobs: QuerySet[Job], chosen: JobFilter) -> QuerySet[Job]:
         jobs = jobs.filter(enqueued_at__lt=chosen.until)
     for entry in chosen.metadata_needles:
         jobs = jobs.filter(_any(Q(metadata__contains=one) for one in entry))
-    return jobs.filter(_text(chosen)) if chosen.text else jobs
+    if not chosen.text:
+        return jobs
+    read = {f"{name}_read": _ignoring_case(jobs, name) for name in ("task", "payload")}
+    return jobs.alias(**read).filter(_text(chosen))
+
+
+def _ignoring_case(jobs: QuerySet[Job], name: str) -> Combinable:
+    """What ``icontains`` is to be asked of: on MySQL the collation of the column says what is the same."""
+    return Collate(name, "utf8mb4_unicode_520_ci") if connections[jobs.db].vendor == "mysql" else F(name)
 
 
 def _text(chosen: JobFilter) -> Q:
-    found = _any(Q(payload__icontains=needle) for needle in chosen.needles)
+    found = _any(Q(payload_read__icontains=needle) for needle in chosen.needles)
     if "\0" not in chosen.text:  # No database can hold one.
-        found |= Q(task__icontains=chosen.text)
+        found |= Q(task_read__icontains=chosen.text)
     if (ids := chosen.id_range) is not None:
         found |= Q(pk__range=ids)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +28,9 @@ from dlq_db import controls
 from dlq_db.admitting import Admission, Admitted
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
-from dlq_db.dialects import Dialect, Ear, statement
+from dlq_db.conflicts import overwriting
+from dlq_db.contention import repeated
+from dlq_db.dialects import Dialect, Ear
 from dlq_db.endings import end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
@@ -74,12 +76,17 @@ class DatabaseStore(Store):
             from dlq_db.dialects.postgresql import PostgreSQL, Searches
 
             return PostgreSQL(Searches(), pooled=self._pooled)
+        if self.connection.vendor == "mysql":
+            from dlq_db.dialects.mysql import MySQL
+
+            return MySQL()
         from dlq_db.dialects.sqlite import SQLite
 
         return SQLite()
 
     # --- Clients ---
 
+    @repeated
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         with translated(self.connection):
             enqueued = self.dialect.enqueue(self.connection, self.alias, jobs, now)
@@ -125,6 +132,7 @@ class DatabaseStore(Store):
 
     # --- Workers ---
 
+    @repeated
     def exchange(
         self,
         worker: WorkerRef,
@@ -156,6 +164,7 @@ class DatabaseStore(Store):
         if self._listen_notify:
             self.dialect.tell(self.connection, self.alias, queues)
 
+    @repeated
     def reconcile(
         self, worker: WorkerRef, held: Collection[tuple[UUID, int]], *, now: datetime | None = None
     ) -> WorkerRef:
@@ -164,8 +173,7 @@ class DatabaseStore(Store):
             # Waits for an exchange that is still under way, and stops one that comes later: see exchange.sql.
             if not seat.update(incarnation=F("incarnation") + 1):
                 raise RunnerUnknown(f"Worker {worker.id!r} is not registered; register it first.")
-            running = self._running().filter(worker=worker.id).order_by("pk").select_for_update()
-            lost = [live for live in running if (live.pk, live.token) not in held]
+            lost = [live for live in self._locked(worker.id) if (live.pk, live.token) not in held]
             cancelled = [live.pk for live in lost if live.cancel is not None]
             if cancelled:
                 end(self.connection, self.alias, cancelled, State.CANCELLED, now or self._clock())
@@ -173,21 +181,24 @@ class DatabaseStore(Store):
                 self._live().filter(pk__in=chunk).update(state=State.READY)
             return WorkerRef(worker.id, seat.get().incarnation)
 
+    @repeated
     def annotate(self, notes: Sequence[Note], *, now: datetime | None = None) -> list[UUID]:
         with translated(self.connection):
             return self.dialect.annotate(self.connection, self.alias, notes)
 
+    @repeated
     def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
-        with translated(self.connection):
+        with translated(self.connection), self.transaction():
             count = sum(self._unpark(task, version) for task, version in tasks)
             if count:
                 self.tell()
             return count
 
     def _unpark(self, task: str, version: int) -> int:
-        known = self._parked().filter(version=version, job__task=task)
-        parked = self._parked().filter(pk__in=known.values("pk"))
-        return parked.update(state=_FIRST_STATE, waits=_FIRST_WAITS, version=None)
+        parked = self._parked().filter(version=version, job__task=task)
+        found = chunks(list(parked.values_list("pk", flat=True)))
+        unparked = [self._parked().filter(pk__in=chunk) for chunk in found]
+        return sum(live.update(state=_FIRST_STATE, waits=_FIRST_WAITS, version=None) for live in unparked)
 
     def parked(self) -> list[Version]:
         with translated(self.connection):
@@ -196,6 +207,7 @@ class DatabaseStore(Store):
 
     # --- Liveness ---
 
+    @repeated
     def register_runner(self, runner: RunnerInfo, *, now: datetime | None = None) -> None:
         with translated(self.connection):
             Runner.objects.using(self.database).update_or_create(
@@ -210,6 +222,7 @@ class DatabaseStore(Store):
                 },
             )
 
+    @repeated
     def register_worker(self, worker: WorkerInfo, *, now: datetime | None = None) -> WorkerRef:
         with translated(self.connection), self.transaction():
             runners = Runner.objects.using(self.database).filter(backend=self.alias, name=worker.runner)
@@ -234,14 +247,17 @@ class DatabaseStore(Store):
             )
             return WorkerRef(worker.id, worker.incarnation)
 
+    @repeated
     def unregister_worker(self, worker: str) -> None:
         with translated(self.connection):
             Worker.objects.using(self.database).filter(backend=self.alias, name=worker).delete()
 
+    @repeated
     def beat(self, runner: str, *, now: datetime | None = None) -> dict[str, int]:
         with translated(self.connection):
             return self.dialect.beat(self.connection, self.alias, runner, now)
 
+    @repeated
     def retire(self, runner: str, beat: int | None = None) -> bool:
         with translated(self.connection):
             return self.dialect.retire(self.connection, self.alias, runner, beat)
@@ -257,15 +273,15 @@ class DatabaseStore(Store):
 
     # --- Controls ---
 
+    @repeated
     def pause(self, queue: str, until: datetime | None = None, *, now: datetime | None = None) -> None:
         with translated(self.connection):
             Pause.objects.using(self.database).bulk_create(
                 [Pause(backend=self.alias, queue=queue, until=until)],
-                update_conflicts=True,
-                unique_fields=["backend", "queue"],
-                update_fields=["until"],
+                **overwriting(self.connection, ["until"], unique=["backend", "queue"]),
             )
 
+    @repeated
     def resume(self, queue: str) -> bool:
         with translated(self.connection):
             pauses = Pause.objects.using(self.database).filter(backend=self.alias, queue=queue)
@@ -273,6 +289,7 @@ class DatabaseStore(Store):
                 self.tell([queue])
             return was_paused
 
+    @repeated
     def cancel(
         self,
         ids: Collection[UUID],
@@ -285,6 +302,7 @@ class DatabaseStore(Store):
         with translated(self.connection), self.transaction():
             return controls.cancel(self.connection, self.alias, unique, reason, chosen, now or self._clock())
 
+    @repeated
     def retry(
         self,
         ids: Collection[UUID],
@@ -299,14 +317,16 @@ class DatabaseStore(Store):
                 self.tell()
             return revived
 
+    @repeated
     def instruct(self, worker: str, order: Order) -> int | None:
-        with translated(self.connection), self.connection.cursor() as cursor:
-            cursor.execute(
-                statement("instruct.sql"), [None if order is Order.PING else order, self.alias, worker]
-            )
-            row: tuple[int] | None = cursor.fetchone()
-            return None if row is None else row[0]
+        told = {} if order is Order.PING else {"order": order}
+        with translated(self.connection), self.transaction():
+            seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker)
+            if not seat.update(instructed=F("instructed") + 1, **told):
+                return None
+            return seat.get().instructed
 
+    @repeated
     def heed(self, worker: str, number: int) -> None:
         with translated(self.connection):
             seat = Worker.objects.using(self.database).filter(backend=self.alias, name=worker)
@@ -314,6 +334,7 @@ class DatabaseStore(Store):
 
     # --- Upkeep ---
 
+    @repeated
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         with translated(self.connection):
             sight, waits = self.dialect.look(self.connection, self.alias, runner, limit, now)
@@ -323,6 +344,7 @@ class DatabaseStore(Store):
             ready = {queue for backend, queue in admitted if backend == self.alias}.union(sight.ready)
             return replace(sight, admitted=len(admitted), ready=sorted(ready)) if admitted else sight
 
+    @repeated
     def admit(self, limit: int, *, now: datetime | None = None) -> int:
         with translated(self.connection):
             return len(self._admit(limit, now))
@@ -333,6 +355,7 @@ class DatabaseStore(Store):
         self._tell_of(admitted)
         return admitted
 
+    @repeated
     def prune(
         self,
         state: State,
@@ -378,6 +401,13 @@ class DatabaseStore(Store):
 
     def _parked(self) -> QuerySet[Live]:
         return self._live().filter(waits=Waits.TASK)
+
+    def _locked(self, worker: str) -> Iterator[Live]:
+        """The jobs that a worker runs, none of which can change before the transaction ends."""
+        # Found first, and locked by key: who locks what he finds may wait for what he passes.
+        found = sorted(self._running().filter(worker=worker).values_list("pk", flat=True))
+        for chunk in chunks(found):
+            yield from self._running().filter(worker=worker, pk__in=chunk).order_by("pk").select_for_update()
 
     def _running(self) -> QuerySet[Live]:
         return self._live().filter(state=State.RUNNING)

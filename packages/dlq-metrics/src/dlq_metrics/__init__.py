@@ -1,1 +1,1 @@
-"""Nothing here yet: dlq-metrics is being built."""
+"""Metrics of DLQ: what runners and stores do, for Prometheus and for people."""

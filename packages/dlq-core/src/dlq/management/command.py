@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError
 from django.tasks.exceptions import InvalidTaskBackend
 
 from dlq import config_file
@@ -48,3 +49,6 @@ class QueueCommand(BaseCommand):
             return super().check(*args, **kwargs)
         except InvalidTaskBackend as error:
             raise CommandError(f"TASKS: {error}") from None
+        except (InterfaceError, OperationalError) as error:
+            # Django asks MySQL for its version. What to do without it is for the command to say: a runner waits.
+            self.stderr.write(f"The system checks were given up, for a database does not answer: {error}")

@@ -17,7 +17,7 @@ from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.workers import Sight, WorkerRef
 
-__all__ = ["Dialect", "Ear", "statement"]
+__all__ = ["Dialect", "Ear", "statement", "statement_for"]
 
 
 class Ear(Protocol):
@@ -33,8 +33,8 @@ class Dialect(Protocol):
     def transaction(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """One in which a verb may read and then write, inside the caller's if there is one."""
 
-    def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int]:
-        """So many new values of ``seq``, rising."""
+    def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int | None]:
+        """So many new values of ``seq``, rising; None where an insert makes them."""
 
     def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
         """Have blocked jobs, whose rows are locked, be ready in this order, behind those that are."""
@@ -118,3 +118,8 @@ def statement(path: str) -> str:
     """The text of an SQL file, by its path below this package, without its comments."""
     text = resources.files(__package__).joinpath(path).read_text()
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
+
+
+def statement_for(connection: BaseDatabaseWrapper, name: str) -> str:
+    """The text of an SQL file that is the same on all databases but MySQL."""
+    return statement(f"mysql/{name}" if connection.vendor == "mysql" else name)

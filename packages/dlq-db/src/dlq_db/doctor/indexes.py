@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Index, Model, UniqueConstraint
 
+from dlq_db.dialects.mysql import tables as mysql
 from dlq_db.doctor.findings import Finding, Severity
 
 __all__ = ["check", "judge"]
@@ -24,15 +25,32 @@ def check(connection: BaseDatabaseWrapper) -> Iterator[Finding]:
         if model._meta.db_table in existing:
             with connection.cursor() as cursor:
                 made = connection.introspection.get_constraints(cursor, model._meta.db_table)
-            yield from judge(model, made, lambda what, model=model: _statement(connection, model, what))
+            replaced = mysql.special(model) if connection.vendor == "mysql" else set()
+            yield from judge(
+                model, made, lambda what, model=model: _statement(connection, model, what), replaced
+            )
+            if connection.vendor == "mysql":
+                yield from judge_replacements(model._meta.db_table, made)
 
 
-def judge(model: type[Model], made: Made, statement: Any) -> Iterator[Finding]:
-    """``statement`` gives the SQL that makes an index, a constraint or the index of a field."""
+def judge_replacements(table: str, made: Made) -> Iterator[Finding]:
+    """The indexes that MySQL and MariaDB have in place of others."""
+    for name, columns in mysql.INDEXES.get(table, {}).items():
+        if name not in made:
+            yield _missing(f"{name} on {table}", f"CREATE INDEX {name} ON {table} ({columns})")
+
+
+def judge(
+    model: type[Model], made: Made, statement: Any, replaced: Collection[str] = ()
+) -> Iterator[Finding]:
+    """``statement`` gives the SQL that makes an index, a constraint or the index of a field.
+
+    The indexes in ``replaced`` are not looked for.
+    """
     table = model._meta.db_table
     declared: Sequence[Any] = [*model._meta.indexes, *model._meta.constraints]
     for what in declared:
-        if what.name not in made:
+        if what.name not in made and what.name not in replaced:
             yield _missing(f"{what.name} on {table}", statement(what))
     leading = {tuple(each["columns"][:1]) for each in made.values() if each["index"] or each["unique"]}
     keys = {tuple(each["columns"][:1]) for each in made.values() if each["primary_key"]}

@@ -62,7 +62,7 @@ stored AS (
         expires_at, metadata, limits, moment.now, 0, 0
     FROM incoming, moment
     ON CONFLICT (id) DO NOTHING
-    RETURNING id
+    RETURNING id, queue, task, enqueued_at
 ),
 live AS (
     INSERT INTO dlq_live (
@@ -78,8 +78,8 @@ live AS (
 ),
 tally AS (
     INSERT INTO dlq_count (backend, minute, queue, task, enqueued)
-    SELECT %(backend)s, date_trunc('minute', moment.now), i.queue, i.task, count(*)
-    FROM incoming i JOIN stored USING (id) CROSS JOIN moment
-    GROUP BY moment.now, i.queue, i.task
+    SELECT %(backend)s, date_trunc('minute', enqueued_at), queue, task, count(*)
+    FROM stored
+    GROUP BY enqueued_at, queue, task
 )
 SELECT now, ARRAY(SELECT key FROM moved), ARRAY(SELECT id FROM stored) FROM moment

@@ -64,7 +64,7 @@ recorded AS (
         finished_at = moment.now, keep_until = moment.now + make_interval(secs => f.keep_for)
     FROM finished f, moment
     WHERE j.id = f.id
-    RETURNING j.queue, j.task, f.state, f.counted, f.seconds
+    RETURNING j.queue, j.task, j.finished_at, f.state, f.counted, f.seconds
 ),
 returned AS (
     UPDATE dlq_live l
@@ -80,22 +80,24 @@ returned AS (
     FROM outcome o, moment
     WHERE l.id = o.id AND l.token = o.token AND l.state + 0 = 4 AND l.backend = %(backend)s
         AND o.state < 4 AND l.cancel IS NULL
-    RETURNING l.id, l.worker, l.claimed_at, o.counted, o.seconds
+    RETURNING l.id, l.worker, l.claimed_at, o.counted, o.seconds, moment.now AS at
 ),
 tally AS (
     INSERT INTO dlq_count (
         backend, minute, queue, task, succeeded, failed, cancelled, retried, interrupted, seconds
     )
     SELECT
-        %(backend)s, date_trunc('minute', moment.now), s.queue, s.task,
-        count(*) FILTER (WHERE s.state = 5), count(*) FILTER (WHERE s.state = 6), count(*) FILTER (WHERE s.state = 7),
-        count(*) FILTER (WHERE s.state < 4 AND s.counted = 1), count(*) FILTER (WHERE s.counted = 2), sum(s.seconds)
-    FROM moment, (
-        SELECT queue, task, state, counted, seconds FROM recorded
+        %(backend)s, date_trunc('minute', at), queue, task,
+        count(*) FILTER (WHERE state = 5), count(*) FILTER (WHERE state = 6), count(*) FILTER (WHERE state = 7),
+        count(*) FILTER (WHERE state < 4 AND counted = 1), count(*) FILTER (WHERE counted = 2), sum(seconds)
+    FROM (
+        SELECT queue, task, finished_at, state, counted, seconds FROM recorded
         UNION ALL
-        SELECT j.queue, j.task, 1, r.counted, r.seconds FROM returned r JOIN dlq_job j ON j.id = r.id WHERE r.counted > 0
-    ) s
-    GROUP BY moment.now, s.queue, s.task
+        SELECT j.queue, j.task, r.at, 1, r.counted, r.seconds
+        FROM returned r JOIN dlq_job j ON j.id = r.id
+        WHERE r.counted > 0
+    ) s (queue, task, at, state, counted, seconds)
+    GROUP BY at, queue, task
 ),
 settled AS MATERIALIZED (
     SELECT id, worker, claimed_at FROM finished UNION ALL SELECT id, worker, claimed_at FROM returned

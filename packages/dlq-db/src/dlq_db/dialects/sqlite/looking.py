@@ -7,13 +7,12 @@ from datetime import datetime
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
-from dlq.job import Counted
 from dlq.states import State, Waits
 from dlq.workers import Cancellation, Instruction, Order, Sight
 from dlq_db.dialects.sqlite.writing import immediate, key, reserve, write_many
-from dlq_db.endings import end
+from dlq_db.endings import expire
 from dlq_db.lines import first_state
-from dlq_db.models import Attempt, Live, Worker
+from dlq_db.models import Live, Worker
 from dlq_db.queues import paused_queues, waiting_queues
 from dlq_db.tallying import Folds, fold, is_anything_to_fold
 
@@ -63,19 +62,7 @@ def _expire(
     connection: BaseDatabaseWrapper, backend: str, over: QuerySet[Live], limit: int, now: datetime
 ) -> int:
     expired = dict(over.order_by("expires_at").values_list("pk", "expires_at")[:limit])
-    end(connection, backend, list(expired), State.FAILED, now)
-    Attempt.objects.using(connection.alias).bulk_create(
-        Attempt(
-            job_id=id,
-            worker="",
-            started_at=now,
-            finished_at=now,
-            counted=Counted.NOTHING,
-            exception="dlq.errors.Expired",
-            traceback=f"The job had not started at {expires_at}.\n",
-        )
-        for id, expires_at in expired.items()
-    )
+    expire(connection, backend, expired, now)
     return len(expired)
 
 
