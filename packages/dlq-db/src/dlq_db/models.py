@@ -40,7 +40,7 @@ NAME_LENGTH = 255
 
 
 class Table(models.Model):
-    """A table whose partial indexes and constraints are others where a database has none: see ``dialects/mysql/tables.py``."""
+    """Its partial indexes and constraints are others where a database has none: see ``dialects/mysql/tables.py``."""
 
     class Meta:
         """No table of its own."""
