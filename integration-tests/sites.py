@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -202,6 +203,21 @@ class Site:
             timeout=30 * SLACK,
             check=False,
         )
+
+    def stall(self, runner: Process, peer: Process) -> None:
+        """Stop a runner, but not in the middle of a write to SQLite, whose one lock would stop its peer as well."""
+
+        def beats() -> int:
+            return sum(info.beat for info in self.runners() if info.pid == peer.pid)
+
+        for _ in range(10):
+            runner.send_all(signal.SIGSTOP)
+            before = beats()
+            with contextlib.suppress(AssertionError):
+                until(lambda: beats() > before + 1, THRESHOLD / 2, lambda: "")  # noqa: B023
+                return
+            runner.send_all(signal.SIGCONT)
+        raise AssertionError(f"the peer does not beat:\n{peer.log}")
 
     def has_workers(self, runner: Process, count: int) -> None:
         """Return as soon as so many workers of a runner are registered."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import time
 
 from dlq.states import State
-from processes import Process, is_running, until
+from processes import is_running, until
 from project import tasks
 from sites import EVERYWHERE, THRESHOLD, Site
 
@@ -86,7 +85,7 @@ def test_a_stalled_worker_is_told_that_its_outcome_is_stale(site: Site) -> None:
     held = site.enqueue(tasks.hold, "gate")
     first = site.traced("began", "gate")
     rescuer = site.start({"*": 1})
-    stall(site, stalled, rescuer)
+    site.stall(stalled, rescuer)
     second = site.traced("began", "gate", times=2)
     assert second.pid in site.worker_pids(rescuer)
     stalled.send_all(signal.SIGCONT)
@@ -101,19 +100,3 @@ def test_a_stalled_worker_is_told_that_its_outcome_is_stale(site: Site) -> None:
     rescuer.send(signal.SIGTERM)
     assert rescuer.wait() == 0
     assert site.settled(site.enqueue(tasks.mark, "after")).result == str(first.pid)
-
-
-def stall(site: Site, runner: Process, peer: Process) -> None:
-    """Stop a runner, but not in the middle of a write to SQLite, whose one lock would stop its peer as well."""
-
-    def beats() -> int:
-        return sum(info.beat for info in site.runners() if info.pid == peer.pid)
-
-    for _ in range(10):
-        runner.send_all(signal.SIGSTOP)
-        before = beats()
-        with contextlib.suppress(AssertionError):
-            until(lambda: beats() > before + 1, THRESHOLD / 2, lambda: "")  # noqa: B023
-            return
-        runner.send_all(signal.SIGCONT)
-    raise AssertionError(f"the peer does not beat:\n{peer.log}")

@@ -25,7 +25,7 @@ POOLS: list[dict[str, Any]] = [
     {"*": {"processes": 1, "threads": 4}, "loop": {"processes": 1, "concurrency": 4}},
 ]
 """The workers of each runner."""
-DECLARED_LOST = re.compile(r"The runner \S+ is lost: its beat stood")
+DECLARED_LOST = re.compile(r"The runner \S+-(\d+)-\w+ is lost: its beat stood")
 
 
 @dataclass
@@ -88,8 +88,9 @@ class Field:
         return f"nothing runs any more, and the store does not answer\n{logs}"
 
     def declared_lost(self) -> int:
-        """How often a runner was declared lost by one of those that are there now."""
-        return sum(len(DECLARED_LOST.findall(runner.log)) for runner in self.runners)
+        """How often one of the runners that are there now was declared lost."""
+        lost = [int(pid) for runner in self.runners for pid in DECLARED_LOST.findall(runner.log)]
+        return sum(lost.count(runner.pid) for runner in self.runners)
 
     def rest(self, seconds: float) -> None:
         """Let what has been done have its effect: a fault lasts for some time."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from bench.backlog import measure_backlog
+from bench.beside import measure_peers
 from bench.dead import measure_dead
 from bench.drain import measure_drain
 from bench.footprint import measure_footprint
@@ -13,6 +15,7 @@ from bench.idle import measure_idle
 from bench.latency import measure_latency
 from bench.limits import measure_limits
 from bench.on_redis import measure_redis
+from bench.overhead import measure_overhead
 from bench.pages import measure_pages
 from bench.schedules import measure_schedules
 from bench.sleepers import measure_sleepers
@@ -30,6 +33,14 @@ def main() -> None:
     redis = measures.add_parser("redis", help="the same on Redis, and what enqueuing and waiting cost there")
     redis.add_argument("--jobs", type=int, default=20_000)
     redis.add_argument("--rounds", type=int, default=3)
+    peers = measures.add_parser("peers", help="the same jobs with other systems, and with the servers alone")
+    peers.add_argument("--rounds", type=int, default=3)
+    peers.add_argument("--only", nargs="*", default=[], help="names as in tools/bench/peers/with_NAME.py")
+    peers.add_argument("--page", type=Path, help="a page of the documentation that gets the table")
+    overhead = measures.add_parser(
+        "overhead", help="what a job costs its worker outside of the store, by stage"
+    )
+    overhead.add_argument("--rounds", type=int, default=50)
     held = measures.add_parser("held", help="a steady load beside a transaction that is held open")
     held.add_argument("--load", type=int, default=100, help="jobs per second")
     held.add_argument("--minutes", type=float, default=5.0, help="for how long the transaction is held open")
@@ -73,6 +84,10 @@ def main() -> None:
             measure_drain(options.jobs, options.rounds)
         case "redis":
             measure_redis(options.jobs, options.rounds)
+        case "peers":
+            measure_peers(options.rounds, options.only, options.page)
+        case "overhead":
+            measure_overhead(options.rounds)
         case "held":
             measure_held(options.load, options.minutes)
         case "dead":

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dlq.job import Claim
-from dlq.runtime.page import NEVER, Gate, Page, Started
+from dlq.runtime.page import ENDED_KEPT, NEVER, Gate, Page, Started
 
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 """Other tests may have left threads of libraries behind, which a child of these tests never needs."""
@@ -30,6 +30,29 @@ def test_a_job_is_listed_from_its_start_to_its_end(plain_claim: Callable[..., Cl
     assert page.started() == [Started(claim.id, 2**60, NEVER)]
     page.finish(slot)
     assert page.started() == []
+
+
+def test_a_job_that_has_ended_is_known_until_the_store_knows_it_too(
+    plain_claim: Callable[..., Claim],
+) -> None:
+    page, claims = Page(2), [plain_claim(token=token) for token in (1, 2)]
+    for slot in [page.start(claim) for claim in claims]:
+        page.finish(slot)
+    keys = [(claim.id, claim.token) for claim in claims]
+    assert (page.started(), sorted(page.ended())) == ([], sorted(keys))
+    page.settle([keys[1], (claims[0].id, 77), keys[1]])
+    assert page.ended() == [keys[0]]
+
+
+def test_of_many_that_have_ended_the_last_are_known(plain_claim: Callable[..., Claim]) -> None:
+    page, claims = Page(2), [plain_claim(token=token) for token in range(100)]
+    for claim in claims:
+        page.finish(page.start(claim))
+    slots = [page.start(plain_claim(token=200)), page.start(plain_claim(token=201))]
+    known = [token for _, token in page.ended()]
+    assert sorted(known) == list(range(100 - len(known), 100))
+    assert len(known) >= ENDED_KEPT
+    assert len(set(slots)) == 2
 
 
 def test_as_many_jobs_fit_as_there_are_slots(plain_claim: Callable[..., Claim]) -> None:

@@ -458,6 +458,15 @@ def test_a_rescue_of_orphans_may_be_repeated_after_an_error(
     assert [counters(store, id) for id in ids] == [(State.READY, 0, 1)] * 2
 
 
+def test_a_job_that_had_ended_and_of_which_the_store_did_not_know_runs_again_uncounted(
+    store: Any, worker: WorkerRef, bury: Any
+) -> None:
+    id = add(store)
+    (first,) = claim(store, worker)
+    assert bury(ended=[(first.id, first.token)]) == 0
+    assert counters(store, id) == (State.READY, 0, 0)
+
+
 # --- At most once ---
 
 
@@ -480,6 +489,15 @@ class TestAtMostOnce:
         assert KILLED in attempt.failure.traceback
         assert counters(store, waiting) == (State.READY, 0, 0)
         assert store.retry([id]) == [id]
+
+    def test_so_has_one_that_had_ended_and_of_which_the_store_did_not_know(
+        self, store: Any, worker: WorkerRef, bury: Any
+    ) -> None:
+        ended, waiting = add(store, max_attempts=9), add(store)
+        first, _ = claim(store, worker)
+        assert bury(ended=[(first.id, first.token)]) == 1
+        assert counters(store, ended) == (State.FAILED, 0, 1)
+        assert counters(store, waiting) == (State.READY, 0, 0)
 
     @pytest.mark.parametrize("alone", [True, False])
     def test_so_has_one_whose_runner_was_lost(

@@ -312,6 +312,7 @@ def test_the_service_is_told_what_a_dead_worker_ran(
             "alias": "default",
             "reason": "exited with signal 9 (SIGKILL)",
             "started": [[str(cut_off.id), 2**60]],
+            "ended": [[str(done.id), done.token]],
             "overdue": None,
             "deliberate": False,
         }

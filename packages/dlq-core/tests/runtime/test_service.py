@@ -47,7 +47,7 @@ class Parent:
     def tell_of_death(self, worker: str, *started: Claim, alias: str = "default", **known: Any) -> None:
         plain = {"reason": "exited with signal 9 (SIGKILL)", "overdue": None, "deliberate": False}
         held = [(str(claim.id), claim.token) for claim in started]
-        self.tell(**{"id": worker, "alias": alias, "started": held, **plain, **known})
+        self.tell(**{"id": worker, "alias": alias, "started": held, "ended": [], **plain, **known})
 
     def hear(self, what: str = "buried") -> dict[str, Any]:
         """The next message of this kind."""

@@ -354,6 +354,20 @@ def test_an_outcome_that_came_too_late_is_told_in_the_log_and_dropped(
     assert (state_of(store, job), record(store, job).interruptions) == (State.READY, 1)
 
 
+def test_what_has_run_stays_on_the_page_until_the_store_knows_it(rig: Any, store: Any) -> None:
+    add(store)
+    worker = rig()
+    worker.step()
+    (ended,) = worker.start()
+    worker.page.finish(worker.page.start(ended.claim))
+    worker.finish(ended)
+    store.fail("exchange")
+    worker.step()
+    assert worker.page.ended() == [(ended.claim.id, ended.claim.token)]
+    worker.step()
+    assert worker.page.ended() == []
+
+
 def test_the_history_of_a_job_comes_with_it_where_there_is_one(rig: Any, store: Any) -> None:
     tried, fresh = add(store, priority=5, max_attempts=5), add(store)
     worker = rig(slots=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from struct import Struct
 from uuid import UUID
@@ -87,12 +88,20 @@ class Data:
 
 
 def data_of(raw: bytes) -> Data:
-    """What ``packed_data`` has packed."""
+    """What ``packed_data`` has packed; without arguments, which no worker can read, where somebody has damaged it."""
+    try:
+        return _read(raw)
+    except (struct.error, OverflowError):
+        return Data(None, 1, 2, None, None, "")
+
+
+def _read(raw: bytes) -> Data:
     _, flags, max_attempts, max_interruptions = _DATA.unpack_from(raw)
     at = _DATA.size
     run_after = overrides = metadata = unique = None
     if flags & _WITH_RUN_AFTER:
         (run_after,) = _TIME.unpack_from(raw, at)
+        moment(run_after)  # Raises for what is no time.
         at += _TIME.size
     if flags & _WITH_OVERRIDES:
         overrides, at = _part(raw, at)
@@ -162,5 +171,8 @@ def new_job_of(head: bytes, data: bytes) -> NewJob:
 
 def due_since(enqueued: float, data: bytes) -> float:
     """From when on a job could have run; the beginning of its data is enough."""
-    _, flags, _, _ = _DATA.unpack_from(data)
-    return max(enqueued, _TIME.unpack_from(data, _DATA.size)[0]) if flags & _WITH_RUN_AFTER else enqueued
+    try:
+        _, flags, _, _ = _DATA.unpack_from(data)
+        return max(enqueued, _TIME.unpack_from(data, _DATA.size)[0]) if flags & _WITH_RUN_AFTER else enqueued
+    except struct.error:
+        return enqueued

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from struct import Struct
 
+from dlq.errors import StoreError
 from dlq.states import State, Waits
 from dlq_redis.texts import name_at, part_at
 
@@ -48,7 +50,19 @@ class Row:
 
 
 def row_of(raw: bytes) -> Row:
-    """A row as a script has packed it."""
+    """A row as a script has packed it.
+
+    Raises StoreError for one that somebody else has written.
+    """
+    try:
+        return _read(raw)
+    except struct.error as error:
+        raise StoreError(
+            f"a job in Redis, {raw[:40]!r} in the hash of rows, was written over by somebody else ({error})."
+        ) from None
+
+
+def _read(raw: bytes) -> Row:
     _, state, flags, token, _, attempts, interruptions, place, enqueued, expires = _ROW.unpack_from(raw)
     queue, end = name_at(raw, _ROW.size)
     task, end = name_at(raw, end)

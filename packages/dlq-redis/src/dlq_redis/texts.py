@@ -11,8 +11,11 @@ _LENGTH = Struct(">H")
 
 
 def text(raw: bytes) -> str:
-    """Text as it went in: half a surrogate pair is kept as well."""
-    return raw.decode("utf-8", "surrogatepass")
+    """Text as it went in: half a surrogate pair is kept as well, and what somebody has written over is shown."""
+    try:
+        return raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace")
 
 
 def encoded(text: str) -> bytes:

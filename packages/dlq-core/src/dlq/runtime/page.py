@@ -6,6 +6,7 @@ import mmap
 import struct
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -18,10 +19,15 @@ __all__ = ["NEVER", "Gate", "Page", "Started", "Why"]
 _HEADER = struct.Struct("<dB??5x")
 _TOUCHED = struct.Struct("<d")  # the first field of the header
 _GATE, _ASKS, _QUIET = 8, 9, 10  # where these fields of the header are
-_SLOT = struct.Struct("<???5x16sqd")
+_SLOT = struct.Struct("<B??5x16sqd")
+_RUNS, _ENDED = 1, 2  # the first field of a slot; 0 says that the rest means nothing
+_KEY = struct.Struct("<16sq")  # the fields that tell a claim, and where they are
+_KEY_AT = 8
 _EXPENDABLE, _CANCELLED = 1, 2  # where these fields of a slot are
 _KILL_AT = struct.Struct("<d")  # the last field of a slot
 NEVER = float("inf")
+ENDED_KEPT = 16
+"""How many jobs that have ended are kept at least. Under at-most-once a worker has hardly more than slots."""
 
 
 class Gate(IntEnum):
@@ -59,25 +65,29 @@ _GATES = tuple(Gate)
 
 
 class Page:
-    """One entry for each slot of a worker. Claims that are not listed have not started.
+    """An entry for each slot of a worker, and some for jobs that have ended. Claims not listed have not started.
 
     Made before the fork, written on one side of it and read on the other.
     """
 
     def __init__(self, slots: int = 0) -> None:
-        """Memory for ``slots`` jobs."""
-        self._slots = slots
-        self._memory = mmap.mmap(-1, _HEADER.size + slots * _SLOT.size)
-        self._free = list(range(slots))
+        """Memory for ``slots`` jobs that run."""
+        self._slots = 4 * slots + ENDED_KEPT
+        self._memory = mmap.mmap(-1, _HEADER.size + self._slots * _SLOT.size)
+        self._free = list(range(self._slots))
+        self._ended: dict[tuple[bytes, int], int] = {}
+        """The slots of jobs that have ended, by id and token, the oldest first."""
         self._lock = threading.Lock()
 
     # --- Written by a worker ---
 
     def start(self, claim: Claim) -> int:
         """List a job that is about to start; returns its slot."""
-        slot = self._free.pop()
+        with self._lock:
+            slot = self._free.pop() if self._free else self._ended.pop(next(iter(self._ended)))
         at = self._at(slot)
-        entry = _SLOT.pack(True, False, False, claim.id.bytes, claim.token, NEVER)
+        self._memory[at] = 0
+        entry = _SLOT.pack(_RUNS, False, False, claim.id.bytes, claim.token, NEVER)
         # The first byte says that the rest is valid: it comes last, in case the process dies in between.
         self._memory[at + 1 : at + _SLOT.size] = entry[1:]
         self._memory[at] = entry[0]
@@ -96,20 +106,37 @@ class Page:
                 _KILL_AT.pack_into(self._memory, at + _SLOT.size - _KILL_AT.size, kill_at)
 
     def finish(self, slot: int) -> None:
-        """Take a job off the list."""
-        self._memory[self._at(slot)] = 0
-        self._free.append(slot)
+        """Say that a job has ended. That is kept, while there is room, until the store knows how."""
+        at = self._at(slot)
+        with self._lock:
+            self._memory[at] = _ENDED
+            self._ended[_KEY.unpack_from(self._memory, at + _KEY_AT)] = slot
+
+    def settle(self, claims: Iterable[tuple[UUID, int]]) -> None:
+        """Take those jobs off the list, by id and token, of which the store knows how they have ended."""
+        with self._lock:
+            for id, token in claims:
+                if (slot := self._ended.pop((id.bytes, token), None)) is not None:
+                    self._memory[self._at(slot)] = 0
+                    self._free.append(slot)
 
     # --- Read by the parent ---
 
     def started(self) -> list[Started]:
         """The jobs that run, or ran when the child died."""
-        entries = (_SLOT.unpack_from(self._memory, self._at(slot)) for slot in range(self._slots))
         return [
             Started(UUID(bytes=id), token, kill_at, "cancelled" if cancelled else "time", expendable)
-            for valid, expendable, cancelled, id, token, kill_at in entries
-            if valid
+            for _, expendable, cancelled, id, token, kill_at in self._entries(_RUNS)
         ]
+
+    def ended(self) -> list[tuple[UUID, int]]:
+        """The jobs, by id and token, that have run, and of which the store may not know it."""
+        return [(UUID(bytes=id), token) for _, _, _, id, token, _ in self._entries(_ENDED)]
+
+    def _entries(self, state: int) -> Iterator[tuple[int, bool, bool, bytes, int, float]]:
+        for at in range(_HEADER.size, self._at(self._slots), _SLOT.size):
+            if self._memory[at] == state:
+                yield _SLOT.unpack_from(self._memory, at)
 
     # --- A sign of life ---
 

@@ -41,6 +41,8 @@ class DeadWorker:
     """How it ended, such as ``exited with signal 9 (SIGKILL)``."""
     started: Collection[tuple[UUID, int]] = ()
     """Id and token of the jobs that ran when it ended."""
+    ended: Collection[tuple[UUID, int]] = ()
+    """Id and token of the jobs that had run, and of which the store may not know it."""
     overdue: UUID | None = None
     """The job for whose timeout the parent killed it."""
     deliberate: bool = False
@@ -53,8 +55,10 @@ def rescue_worker(store: Store, backend: QueueBackend, by: str, dead: DeadWorker
     Repeating it after an error is harmless.
     """
     try:
-        # What had not started goes back uncounted, and nothing can come after: see Store.reconcile.
-        store.reconcile(WorkerRef(dead.id), dead.started)
+        # What had not started goes back uncounted, and nothing can come after: see Store.reconcile. What had ended
+        # does so too: it is no job's fault that the store does not know. But what may not run twice must not.
+        kept = dead.started if backend.may_repeat else [*dead.started, *dead.ended]
+        store.reconcile(WorkerRef(dead.id), kept)
     except RunnerUnknown:
         return 0  # A peer was faster, and what is left are orphans.
     rescued = 0

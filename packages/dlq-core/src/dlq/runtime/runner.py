@@ -262,6 +262,7 @@ class Runner:
                 "alias": seat.alias,
                 "reason": f"{how}: {kill.why}" if kill else how,
                 "started": [(str(job.id), job.token) for job in seat.page.started()],
+                "ended": [(str(id), token) for id, token in seat.page.ended()],
                 "overdue": kill and kill.overdue,
                 "deliberate": kill is not None and kill.deliberate,
             },

@@ -118,10 +118,12 @@ class Service:
                 yield decode(line)
 
     def _heed(self, message: dict[str, Any]) -> None:
-        started = [(UUID(id), token) for id, token in message.pop("started")]
+        started, ended = (
+            [(UUID(id), token) for id, token in message.pop(name)] for name in ("started", "ended")
+        )
         overdue = message.pop("overdue")
         graves = self._graves[message.pop("alias")]
-        graves.put(DeadWorker(started=started, overdue=overdue and UUID(overdue), **message))
+        graves.put(DeadWorker(started=started, ended=ended, overdue=overdue and UUID(overdue), **message))
 
     def _try_to_keep(self, alias: str, graves: queue.SimpleQueue[DeadWorker | None]) -> None:
         try:

@@ -147,6 +147,7 @@ class ThreadedWorker:
             id=self.info.id,
             reason="ended before its jobs" if deliberate else f"failed through a defect: {why!r}",
             started=[(job.id, job.token) for job in self._page.started()],
+            ended=self._page.ended(),
             deliberate=deliberate,
         )
 

@@ -218,6 +218,7 @@ class Worker:
                 began = time.monotonic()
                 reply = self._exchange(outcomes, queues, room if queues else 0)
                 self._pace.observe_trip(time.monotonic() - began)
+                self._workload.settled(outcomes)
                 self._take(reply, room)
         except StoreError:
             self._workload.restore(outcomes)

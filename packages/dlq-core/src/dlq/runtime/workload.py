@@ -193,6 +193,10 @@ class Workload:
         with self._lock:
             self._notes.restore(notes)
 
+    def settled(self, outcomes: Iterable[Outcome]) -> None:
+        """The store knows of these outcomes."""
+        self._page.settle((outcome.id, outcome.token) for outcome in outcomes)
+
     def restore(self, outcomes: list[Outcome]) -> None:
         """Outcomes that the store did not take: they are tried again first."""
         with self._lock:

@@ -19,9 +19,9 @@ for at = 1, #states[RUNNABLE], 2 do
   local queue = states[RUNNABLE][at]
   local id = first_after(queue, -1)
   while id do
-    local raw, data = redis.call('HGET', ROWS, id), redis.call('HGET', DATA, id)
+    local raw, data = redis.call('HGET', ROWS, id), redis.call('HGET', DATA, id) or NOTHING
     local place = tonumber(redis.call('ZSCORE', READY .. queue, id))
-    if is_known(raw) and data then
+    if is_known(raw) then
       local n = #firsts
       firsts[n + 1], firsts[n + 2], firsts[n + 3] = queue, raw, string.sub(data, 1, 64)
     end

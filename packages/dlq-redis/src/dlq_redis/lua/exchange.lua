@@ -56,7 +56,7 @@ end
 local function claim(id, row, data)
   leave(id, row, true)
   row.token, row.worker, row.at = row.token + 1, worker, NOW
-  if has(row, IS_UNIQUE) and string.sub(redis.call('HGET', MARKS, id), 1, 1) == UNTIL_STARTED then
+  if has(row, IS_UNIQUE) and string.sub(redis.call('HGET', MARKS, id) or '', 1, 1) == UNTIL_STARTED then
     give_mark_back(id)
   end
   enter(id, row, RUNNING)
@@ -79,11 +79,11 @@ local function claim_from(queue)
         passed = passed + 1
       else
         popped[#popped + 1] = id
-        local row = data[at] and read(waiting[at])  -- Nothing is left of what somebody has deleted.
-        if row and string.byte(data[at]) > newest then
+        local row, own = waiting[at] and read(waiting[at]), data[at] or NOTHING
+        if row and string.byte(own) > newest then  -- Nothing is left without a row: somebody has deleted it.
           put_aside(id, row)
         elseif row then
-          claim(id, row, data[at])
+          claim(id, row, own)
           limit = limit - 1
         end
       end

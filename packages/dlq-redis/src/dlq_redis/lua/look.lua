@@ -10,7 +10,19 @@
 
 local limit, now = tonumber(ARGV[3]), string.format('%.0f', NOW)
 
-local late, expired = load(redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, limit))
+-- What somebody has deleted must not stand before the others for ever.
+local function first_of(key)
+  local ids = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, limit)
+  local rows, known = load(ids)
+  for _, id in ipairs(ids) do
+    if not rows[id] and redis.call('HEXISTS', ROWS, id) == 0 then
+      drop(key, id)
+    end
+  end
+  return rows, known
+end
+
+local late, expired = first_of(EXPIRY)
 for _, id in ipairs(expired) do
   local row = late[id]
   remember(id, row, '', NOW, 0, struct.pack('>Bd', 1, row.expires))
@@ -18,7 +30,7 @@ for _, id in ipairs(expired) do
 end
 flush()
 
-local scheduled, due = load(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit))
+local scheduled, due = first_of(DUE)
 for _, id in ipairs(due) do
   local row = scheduled[id]
   leave(id, row)

@@ -18,7 +18,8 @@ local rows, known = load(ids)
 
 -- Not one of which another is waiting or running: one is enough.
 local function may_live(id, row)
-  return not has(row, IS_UNIQUE) or take_mark(id, redis.call('HGET', MARKS, id)) == id
+  local unique_mark = has(row, IS_UNIQUE) and redis.call('HGET', MARKS, id)
+  return not unique_mark or take_mark(id, unique_mark) == id
 end
 
 for _, id in ipairs(known) do

@@ -43,7 +43,7 @@ end
 -- The job that has the mark becomes what a new one says, if it waits. In its old place, unless that changes.
 local function take_over(holder, new, run_after, data)
   local row = read(redis.call('HGET', ROWS, holder))
-  if row.state > RUNNABLE then
+  if not row or row.state > RUNNABLE then
     return
   end
   local was, waits = row.state, run_after > NOW

@@ -8,7 +8,7 @@ local function records(ids, whole)
   for at, id in ipairs(ids) do
     if is_known(rows[at]) then
       local row, n = read(rows[at]), #reply
-      reply[n + 1], reply[n + 2], reply[n + 3] = id, rows[at], data[at]
+      reply[n + 1], reply[n + 2], reply[n + 3] = id, rows[at], data[at] or NOTHING
       reply[n + 4] = has(row, HAS_REASON) and redis.call('HGET', REASONS, id)
       reply[n + 5] = has(row, HAS_NOTE) and redis.call('HGETALL', NOTE .. id)
       reply[n + 6] = whole and has(row, HAS_HISTORY) and redis.call('LRANGE', HISTORY .. id, 0, -1)

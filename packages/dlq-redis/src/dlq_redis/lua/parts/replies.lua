@@ -9,7 +9,7 @@ local function reply_with(reply, ids)
     if is_known(raw) then
       reply[#reply + 1] = id
       reply[#reply + 1] = raw
-      reply[#reply + 1] = data[at]
+      reply[#reply + 1] = data[at] or NOTHING
       reply[#reply + 1] = math.floor(string.byte(raw, 3) / HAS_NOTE) % 2 == 1
         and redis.call('HGET', NOTE .. id, 'metadata')
     end

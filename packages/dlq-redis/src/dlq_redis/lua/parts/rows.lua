@@ -9,6 +9,8 @@ local FORMAT, TIMES, LIMITS = '>BBBI4I4HHdddHc0Hc0Hc0Hc0', '>ddd', '>Hc0'
 local MARK_LENGTH, LINE_LENGTH = 16, 33
 -- The format may change only so that the version before still reads it, for both run together during a deploy.
 local VERSION = 1
+-- The data of a job whose own somebody has deleted: a worker that runs it finds that there is nothing to read.
+local NOTHING = struct.pack('>BBI4I4', 1, 0, 1, 2)
 -- A place in a queue is one number: 201 priorities, the highest first, with room for 2^45 places in each.
 local BAND = 35184372088832
 
