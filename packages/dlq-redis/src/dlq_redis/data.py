@@ -92,7 +92,7 @@ def data_of(raw: bytes) -> Data:
     try:
         return _read(raw)
     except (struct.error, OverflowError):
-        return Data(None, 1, 2, None, None, "")
+        return Data(None, 1, 2, None, None, None, "")
 
 
 def _read(raw: bytes) -> Data:
