@@ -91,7 +91,7 @@ def data_of(raw: bytes) -> Data:
     """What ``packed_data`` has packed; without arguments, which no worker can read, where somebody has damaged it."""
     try:
         return _read(raw)
-    except (struct.error, OverflowError):
+    except (struct.error, OverflowError, ValueError, KeyError):
         return Data(None, 1, 2, None, None, None, "")
 
 
