@@ -14,6 +14,7 @@ from bench.held import measure_held
 from bench.idle import measure_idle
 from bench.latency import measure_latency
 from bench.limits import measure_limits
+from bench.metrics import measure_metrics
 from bench.on_redis import measure_redis
 from bench.overhead import measure_overhead
 from bench.pages import measure_pages
@@ -74,6 +75,10 @@ def main() -> None:
     pages = measures.add_parser("pages", help="what the pages of the dashboard cost, with very many jobs")
     pages.add_argument("--jobs", type=int, default=1_000_000)
     pages.add_argument("--requests", type=int, default=20)
+    metrics = measures.add_parser("metrics", help="what counting and being scraped costs")
+    metrics.add_argument("--jobs", type=int, default=20_000)
+    metrics.add_argument("--rounds", type=int, default=3)
+    metrics.add_argument("--many", type=int, default=1_000_000)
     sleepers = measures.add_parser("sleepers", help="coroutines that sleep together in one worker")
     sleepers.add_argument("--jobs", type=int, default=2_000)
     sleepers.add_argument("--concurrency", type=int, default=200)
@@ -106,6 +111,8 @@ def main() -> None:
             measure_schedules(options.count, options.period, options.seconds, redis=options.redis)
         case "pages":
             measure_pages(options.jobs, options.requests)
+        case "metrics":
+            measure_metrics(options.jobs, options.rounds, options.many)
         case "sleepers":
             measure_sleepers(options.jobs, options.concurrency, options.rounds)
 
