@@ -81,6 +81,7 @@ def outcome(report: Path) -> Counter[str]:
 def run_one(name: str, arguments: list[str]) -> int:
     """Run one environment in this terminal, with servers of its own."""
     command = [str(prepare(name) / "bin" / "pytest"), "-c", "tools/pytest.ini", "--rootdir=.", *arguments]
+    servers.have_browser()
     with servers.running(list(servers.RECIPES)) as environment:
         return servers.run(command, environment)
 
@@ -100,6 +101,7 @@ def run_all(names: Sequence[str], arguments: list[str]) -> int:
     for name in names:
         prepare(name)
     servers.fetch([*servers.RECIPES, *servers.ON_DEMAND])
+    servers.have_browser()
     statuses, count = dict[str, int](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="dlq-reports-") as folder:
         runs = [Run(name, arguments or share_of(name, names), Path(folder)) for name in names]

@@ -104,17 +104,22 @@ def from_wheel(name: str, recipe: Recipe) -> Path | None:
 
 
 def from_apt(name: str, recipe: Recipe) -> Path | None:
+    install(name, recipe.apt)
+    return recipe.find()
+
+
+def install(name: str, packages: Sequence[str]) -> None:
+    """Install packages of Debian, if this user may."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return None
-    say(f"installing {' '.join(recipe.apt)}")
+        return
+    say(f"installing {' '.join(packages)} for {name}")
     # RUNLEVEL keeps Debian from starting a server of its own on the standard port.
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     options = ["-o", "DPkg::Lock::Timeout=600", "-qq", "-y", "--no-install-recommends"]
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", *options, *recipe.apt]):
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", *options, *packages]):
         done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
         if done.returncode:
             say(f"{' '.join(command[:2])} failed: {done.stderr.strip()[-500:]}")
-    return recipe.find()
 
 
 def programs(name: str) -> Path:
@@ -427,6 +432,14 @@ ON_DEMAND = {
 
 def variable(name: str) -> str:
     return f"DLQ_TEST_{name.upper()}_URL"
+
+
+def have_browser() -> None:
+    """Install Chromium if there is none and that may be done; without one the tests of the dashboard are skipped."""
+    programs = ("chromium", "chromium-browser", "google-chrome")
+    if os.environ.get("DLQ_TEST_CHROMIUM") or any(map(shutil.which, programs)):
+        return
+    install("chromium", ("chromium",))
 
 
 def fetch(names: Iterable[str]) -> None:

@@ -59,6 +59,12 @@ def add(a: Any, b: Any) -> Any:
 
 
 @task
+def fail(reason: str) -> None:
+    """Raises, whenever it runs."""
+    raise ValueError(reason)
+
+
+@task
 def noop(*args: Any, **kwargs: Any) -> None:
     return None
 

@@ -16,7 +16,7 @@ from bench.raw import drain_raw
 from bench.runners import manage, running
 from bench.servers import fresh_database
 
-__all__ = ["measure_drain"]
+__all__ = ["drain", "measure_drain"]
 
 ARGUMENTS: tuple[list[object], dict[str, object]] = ([1, "two"], {"three": 3})
 PATIENCE = 120.0
@@ -29,16 +29,17 @@ def measure_drain(jobs: int, rounds: int) -> None:
         with fresh_database("dlq_bench_raw") as url:
             raw.append(drain_raw(url, jobs, json.dumps(ARGUMENTS)))
         with fresh_database("dlq_bench") as url:
-            ours.append(_drain(url, jobs))
+            ours.append(drain(url, jobs))
         print(f"round {number}: DLQ {ours[-1]:>7,.0f} jobs/s   raw {raw[-1]:>7,.0f} jobs/s", flush=True)
     ratio = median(ours) / median(raw)
     print(f"median:  DLQ {median(ours):>7,.0f} jobs/s   raw {median(raw):>7,.0f} jobs/s   ratio {ratio:.2f}")
 
 
-def _drain(url: str, jobs: int) -> float:
+def drain(url: str, jobs: int, **environment: str) -> float:
+    """Jobs per second of one worker process on an empty database, with this in its environment too."""
     manage(url, "django", "migrate", "-v0")
     manage(url, "bench.fill", str(jobs))
-    with running(url, {"*": 1}):
+    with running(url, {"*": 1}, None, **environment):
         _wait_until_drained(url)
     with psycopg.connect(url) as connection:
         row = connection.execute(

@@ -75,7 +75,7 @@ def measure_pages(jobs: int, requests: int) -> None:
         manage(url, "bench.pages", str(jobs), str(requests))
     os.environ["DLQ_BENCH_REDIS_URL"] = os.environ["DLQ_TEST_REDIS_URL"]
     print("Redis", flush=True)
-    manage("sqlite://:memory:", "bench.pages", str(jobs), str(requests))
+    manage("sqlite:///:memory:", "bench.pages", str(jobs), str(requests))
 
 
 def measure(jobs: int, requests: int) -> None:

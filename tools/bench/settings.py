@@ -17,29 +17,29 @@ else:
     backend, options = "dlq_db.backends.DatabaseBackend", OPTIONS
 TASKS = {"default": {"BACKEND": backend, "OPTIONS": options}}
 DLQ_WORKERS = json.loads(os.environ.get("DLQ_BENCH_WORKERS", '{"*": 1}'))
-# For the pages of the dashboard.
-ROOT_URLCONF = "bench.urls"
-STATIC_URL = "static/"
-ALLOWED_HOSTS = ["testserver"]
-MIDDLEWARE = [
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-]
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ]
-        },
-    }
-]
+if "django.contrib.admin" in INSTALLED_APPS:  # The pages of the dashboard are measured.
+    ROOT_URLCONF = "bench.urls"
+    STATIC_URL = "static/"
+    ALLOWED_HOSTS = ["testserver"]
+    MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+    ]
+    TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
+            "OPTIONS": {
+                "context_processors": [
+                    "django.template.context_processors.request",
+                    "django.contrib.auth.context_processors.auth",
+                    "django.contrib.messages.context_processors.messages",
+                ]
+            },
+        }
+    ]
 # Each job is logged, as in production; the lines go to a file.
 LOGGING = {
     "version": 1,

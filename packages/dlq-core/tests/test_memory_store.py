@@ -81,6 +81,7 @@ VERBS: dict[str, tuple[Any, ...]] = {
     "instruct": ("worker-1", Order.PING),
     "heed": ("worker-1", 3),
     "look": ("runner-1", 5),
+    "admit": (5,),
     "prune": (State.FAILED, 60.0, 5),
     "ping": (),
 }
@@ -89,7 +90,7 @@ SILENT = ["dedicate", "close"]
 TIMED = {
     *("enqueue", "exchange", "waiting", "reconcile", "annotate", "unpark"),
     *("register_runner", "register_worker", "beat"),
-    *("pause", "cancel", "retry", "look", "prune"),
+    *("pause", "cancel", "retry", "look", "admit", "prune"),
 }
 NAMED: dict[str, dict[str, Any]] = {
     "cancel": {"states": {State.FAILED}},

@@ -21,6 +21,7 @@ from dlq.testing.contract.claiming import Claiming
 from dlq.testing.contract.concurrency import Concurrency
 from dlq.testing.contract.enqueueing import Enqueueing
 from dlq.testing.contract.expiring import Expiring
+from dlq.testing.contract.limiting import Limiting
 from dlq.testing.contract.listening import Listening
 from dlq.testing.contract.liveness import Liveness
 from dlq.testing.contract.looking import Looking
@@ -159,7 +160,7 @@ class TestPostgreSQL18(EveryStatement):
 
 # The rows are removed through ``postgres``, which is the same database.
 @pytest.mark.django_db(transaction=True, databases=["postgres", "pgbouncer"])
-class TestPgBouncer(EveryStatement):
+class TestPgBouncer(EveryStatement, Limiting):
     database = "pgbouncer"
     options: ClassVar[dict[str, Any]] = {"pooling": "transaction"}
     can_listen = False

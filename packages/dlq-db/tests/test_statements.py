@@ -16,6 +16,7 @@ from dlq.job import Note, Outcome
 from dlq.states import State
 from dlq.store import Store
 from dlq.testing.contract.builders import NOON, add, add_many, after, claim, new_job, register
+from dlq.testing.contract.limiting import slot
 from dlq.testing.contract.schedule_builders import advance, fire, put, schedule
 from dlq.workers import WorkerRef
 from dlq_db.dialects import statement
@@ -93,6 +94,18 @@ class TestPostgreSQL:
         statements.clear()
         IN_ONE_STATEMENT[verb](store, worker)
         assert len(statements) == asked.get(verb, 1)
+
+    def test_a_job_without_limits_pays_nothing_for_those_that_have_some(
+        self, store: DatabaseStore, statements: list[object]
+    ) -> None:
+        worker = register(store)
+        plain = add(store)
+        add_many(store, 3, limits=slot())
+        outcomes = [Outcome.succeeded(held, "null", 1.0) for held in claim(store, worker, 1)]
+        assert outcomes[0].id == plain
+        statements.clear()
+        store.exchange(worker, outcomes, ["default"], 5)
+        assert len(statements) == 1
 
     @pytest.mark.parametrize("jobs", [1, 100, 3000])
     def test_an_exchange_looks_jobs_up_by_key_however_many_there_are(

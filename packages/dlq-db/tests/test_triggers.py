@@ -39,6 +39,9 @@ of_the_shop: dict[str, Listener] = {}
 PLACED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
+def _takes_rows(old: object, new: object) -> None: ...
+
+
 class ToPostgreSQL:
     def db_for_read(self, model: type, **hints: Any) -> str:
         return USING
@@ -311,6 +314,12 @@ class TestDeclaring:
     def test_a_task_that_does_not_take_the_rows(self) -> None:
         with pytest.raises(TypeError, match=r"called with old=… and new=…"):
             on_change("shop.Order", "insert")(tasks.add)
+
+    def test_a_task_whose_key_no_trigger_can_make(self) -> None:
+        limited = tasks.add.using(concurrency={"key": "all", "limit": 1})
+        task = replace(limited, func=_takes_rows)
+        with pytest.raises(TypeError, match="whose key a trigger cannot make"):
+            on_change("shop.Order", "insert")(task)
 
     def test_an_event_that_does_not_exist(self) -> None:
         with pytest.raises(TypeError, match="'insert', 'update', 'delete'"):

@@ -203,6 +203,8 @@ def test_what_was_known_is_told_while_the_store_does_not_answer(
     assert fleet.seen(patience=30) == [Seen("default", SNAPSHOT, up=True)]
     slow.gate.clear()
     age(6)
+    assert fleet.seen(patience=0.0) == [Seen("default", SNAPSHOT, up=True)]  # Perhaps it is only slow.
+    age(4)
     assert fleet.seen(patience=0.0) == [Seen("default", SNAPSHOT, up=False)]
     slow.gate.set()
     _no_thread_is_left()
@@ -219,6 +221,35 @@ def test_what_is_young_is_not_asked_for_again(slow: SlowStore, age: Callable[[fl
     age(5)
     fleet.seen(patience=30)
     assert slow.asked == 2
+
+
+def test_a_store_that_takes_long_is_asked_less_often(slow: SlowStore, age: Callable[[float], None]) -> None:
+    fleet = Fleet(lambda: ["default"], slow.read)
+    fleet.seen(patience=0.0)
+    age(2)
+    slow.gate.set()
+    _no_thread_is_left()
+    age(39)
+    assert fleet.seen(patience=30) == [Seen("default", SNAPSHOT, up=True)]
+    assert slow.asked == 1
+    age(2)
+    fleet.seen(patience=30)
+    assert slow.asked == 2
+
+
+def test_what_somebody_has_asked_for_lately_stays_fresh(
+    slow: SlowStore, age: Callable[[float], None]
+) -> None:
+    fleet = Fleet(lambda: ["default"], slow.read)
+    slow.gate.set()
+    fleet.stay_fresh()
+    assert slow.asked == 0
+    fleet.seen(patience=30)
+    for seconds, asked in ((6, 2), (6, 3), (200, 3)):
+        age(seconds)
+        fleet.stay_fresh()
+        _no_thread_is_left()
+        assert slow.asked == asked
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("gone"), ValueError("a defect")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +53,15 @@ class Fixtures:
 
 
 class TestCluster(Fixtures, Fencing, Reconciling, Aliases, Modelled):
+    """What hangs on the way to a key: a Cluster is another server only until it is found."""
+
     worker, other_worker = StoreContract.worker, StoreContract.other_worker
+
+
+if "DLQ_TEST_WHOLE_CONTRACT" in os.environ:
+
+    class TestWholeContractOnACluster(Fixtures, StoreContract):
+        pass
 
 
 class TestSchedulesOnACluster(Fixtures, ScheduleContract):

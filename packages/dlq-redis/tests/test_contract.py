@@ -1,4 +1,4 @@
-"""The contract of stores: all of it on Redis, and on other servers what hangs on their ways with scripts.
+"""The contract of stores, on each kind of server; on a Cluster: see test_cluster.py.
 
 A store knows nothing of delivery modes: both backends have this one, and all laws hold for it. What at-most-once
 does not promise, that a lost job runs again, is decided in the runtime: see dlq-core's tests of the rescue.
@@ -10,14 +10,6 @@ import pytest
 
 from dlq.store import Store
 from dlq.testing.contract import MakeStore, StoreContract
-from dlq.testing.contract.claiming import Claiming
-from dlq.testing.contract.fencing import Fencing
-from dlq.testing.contract.inspecting import Inspecting
-from dlq.testing.contract.liveness import Liveness
-from dlq.testing.contract.looking import Looking
-from dlq.testing.contract.model import Modelled
-from dlq.testing.contract.payloads import Payloads
-from dlq.testing.contract.reconciling import Reconciling
 from dlq_redis.connection import Server
 from dlq_redis.inspector import RedisInspector
 from dlq_redis.store import RedisStore
@@ -41,8 +33,19 @@ class TestRedis(Fixtures, StoreContract):
     model_examples = 20
 
 
-@pytest.mark.parametrize("server_kind", ["valkey", "redis8"])
-class TestOtherServers(
-    Fixtures, Fencing, Claiming, Reconciling, Payloads, Liveness, Looking, Inspecting, Modelled
-):
-    worker, other_worker = StoreContract.worker, StoreContract.other_worker
+class OnAnotherServer(Fixtures, StoreContract):
+    """All of it; what is drawn by chance or raced is drawn and raced less often."""
+
+    model_examples, rounds, countings = 5, 2, 2
+
+
+class TestValkey(OnAnotherServer):
+    @pytest.fixture
+    def server_kind(self) -> str:
+        return "valkey"
+
+
+class TestRedis8(OnAnotherServer):
+    @pytest.fixture
+    def server_kind(self) -> str:
+        return "redis8"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from dlq import conf
@@ -20,7 +22,7 @@ def redacted(task: str, value: Any) -> Any:
 
     Where the site's own callable fails, nothing is shown: a mistake there must not show what it was to hide.
     """
-    rule = conf.load().redact
+    rule = _rule()
     if not isinstance(rule, str) and not callable(rule):
         return _without(value, [part.lower() for part in rule])
     try:
@@ -28,6 +30,19 @@ def redacted(task: str, value: Any) -> Any:
         return hide(task, value)
     except Exception:  # whatever it is, the value stays hidden
         return HIDDEN
+
+
+@cache
+def _rule() -> Sequence[str] | Callable[..., Any] | str:
+    # To read and check every setting for every job of a list would take longer than to list them.
+    return conf.load().redact
+
+
+def _forget(**kwargs: object) -> None:
+    _rule.cache_clear()
+
+
+setting_changed.connect(_forget)
 
 
 def _without(value: Any, parts: Sequence[str]) -> Any:

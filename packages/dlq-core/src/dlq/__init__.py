@@ -20,6 +20,7 @@ from dlq.errors import (
     InvalidOption,
     JobCancelled,
     JobNotFinished,
+    KeyRefused,
     PayloadError,
     PayloadTooLarge,
     Retry,
@@ -37,6 +38,7 @@ from dlq.errors import (
 )
 from dlq.implied import contribute_implied_queue_name
 from dlq.job import Attempt, Counted, Failure
+from dlq.limits import Concurrency
 from dlq.queue import QueueInfo
 from dlq.result import TaskResult
 from dlq.retry import Backoff, Exponential
@@ -49,6 +51,7 @@ __all__ = [
     "Attempt",
     "Backoff",
     "CallableRefused",
+    "Concurrency",
     "ConfigError",
     "Counted",
     "Discard",
@@ -63,6 +66,7 @@ __all__ = [
     "JobContext",
     "JobFilter",
     "JobNotFinished",
+    "KeyRefused",
     "MemoryBackend",
     "PayloadError",
     "PayloadTooLarge",

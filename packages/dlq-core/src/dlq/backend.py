@@ -24,6 +24,7 @@ from dlq.conf import BackendOptions, Delivery
 from dlq.errors import ConfigError, TaskRefused, UnknownTask
 from dlq.ids import new_job_id
 from dlq.job import NewJob
+from dlq.limits import limits_for
 from dlq.on_commit import open_transaction, why_missing
 from dlq.overrides import overrides_of
 from dlq.result import TaskResult, imported_task, result_of
@@ -240,6 +241,7 @@ class QueueBackend(Sending, BaseTaskBackend):
             overrides=overrides_of(task, declared),
             expires_after=task.expires_after if isinstance(task, Task) else None,
             metadata=None if metadata is None else payload.encode_value(metadata),
+            limits=limits_for(task, args, kwargs) if isinstance(task, Task) else None,
             durability=task.durability if isinstance(task, Task) else None,
         )
         result: TaskResult[..., Any] = TaskResult(

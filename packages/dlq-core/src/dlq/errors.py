@@ -6,6 +6,7 @@ DlqError
 ├── EnqueueError           the job was refused at enqueue, and nothing was stored
 │   ├── PayloadError       an argument does not survive JSON unchanged (also TypeError)
 │   ├── PayloadTooLarge    the arguments are larger than ``max_payload``
+│   ├── KeyRefused         no key can be made of the arguments, or none that a store holds
 │   ├── EnqueueUnanswered  no: the store did not answer, and may have the jobs
 │   ├── CallableRefused    a dotted path is neither a task nor allowed by ``DLQ_CALLABLES``
 │   └── TaskRefused        the task cannot run on that backend or queue (also Django's InvalidTask)
@@ -49,6 +50,7 @@ __all__ = [
     "InvalidOption",
     "JobCancelled",
     "JobNotFinished",
+    "KeyRefused",
     "PayloadError",
     "PayloadTooLarge",
     "Retry",
@@ -118,6 +120,10 @@ class PayloadTooLarge(EnqueueError):
 
 class TaskRefused(EnqueueError, InvalidTask):
     """The task cannot be run by the backend, or on the queue, that it was enqueued on."""
+
+
+class KeyRefused(EnqueueError):
+    """The key of a limit cannot be made of the arguments, is empty, or is longer than a store can hold."""
 
 
 class CallableRefused(EnqueueError):

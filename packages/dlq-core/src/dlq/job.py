@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
-from dlq.states import State
+from dlq.limits import Limits
+from dlq.states import State, Waits
 
 __all__ = [
     "LOG_LINES",
@@ -60,6 +61,8 @@ class NewJob:
     """Seconds from now after which the job, unless it runs then, fails as ``Expired``."""
     metadata: str | None = None
     """A JSON object, for people and for the task."""
+    limits: Limits | None = None
+    """What holds it back beside its time."""
     durability: str | None = None
     """What its enqueue waits for, in a word of the store; None for what the store does by itself."""
 
@@ -87,6 +90,8 @@ class Claim:
     overrides: str | None = None
     expires_at: datetime | None = None
     metadata: str | None = None
+    line: str | None = None
+    """Where it waited for a slot, which it holds now; None for a job without limits."""
 
     @property
     def suspect(self) -> bool:
@@ -123,6 +128,8 @@ class Outcome:
     """Why it was cancelled, in words; only with ``CANCELLED``."""
     keep_for: float | None = None
     """Seconds for which the finished job is kept; None for as long as the backend's retention says."""
+    line: str | None = None
+    """That of the claim: others may wait there for the slot."""
     version: int | None = None
     """The version of its task that it waits for; only with ``BLOCKED``, and then it is parked."""
 
@@ -137,6 +144,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.SUCCEEDED,
             counted=Counted.ATTEMPT,
             result=result,
@@ -151,6 +159,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.FAILED,
             counted=counted,
             failure=failure,
@@ -163,6 +172,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.SCHEDULED if delay > 0 else State.READY,
             counted=Counted.ATTEMPT,
             failure=failure,
@@ -176,6 +186,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.CANCELLED,
             counted=Counted.NOTHING,
             reason=reason,
@@ -200,13 +211,24 @@ class Outcome:
     @classmethod
     def handed_back(cls, claim: Claim) -> Outcome:
         """The claim goes back to its place in the queue, as if it had never been taken."""
-        return cls(id=claim.id, token=claim.token, state=State.READY, counted=Counted.NOTHING)
+        return cls(
+            id=claim.id,
+            token=claim.token,
+            line=claim.line,
+            state=State.READY,
+            counted=Counted.NOTHING,
+        )
 
     @classmethod
     def put_off(cls, claim: Claim, delay: float) -> Outcome:
         """The claim goes back for so many seconds, as if it had never been taken."""
         return cls(
-            id=claim.id, token=claim.token, state=State.SCHEDULED, counted=Counted.NOTHING, delay=delay
+            id=claim.id,
+            token=claim.token,
+            line=claim.line,
+            state=State.SCHEDULED,
+            counted=Counted.NOTHING,
+            delay=delay,
         )
 
     @classmethod
@@ -215,6 +237,7 @@ class Outcome:
         return cls(
             id=claim.id,
             token=claim.token,
+            line=claim.line,
             state=State.READY,
             counted=Counted.INTERRUPTION,
             failure=failure,
@@ -224,7 +247,12 @@ class Outcome:
     def parked(cls, claim: Claim, version: int = 1) -> Outcome:
         """No worker here knows this version of the task: wait, visible, for one that does."""
         return cls(
-            id=claim.id, token=claim.token, state=State.BLOCKED, counted=Counted.NOTHING, version=version
+            id=claim.id,
+            token=claim.token,
+            line=claim.line,
+            state=State.BLOCKED,
+            counted=Counted.NOTHING,
+            version=version,
         )
 
 
@@ -297,6 +325,10 @@ class JobRecord:
     """What its task does, or did last, as it has said."""
     log: Sequence[str] = ()
     """Lines that its task has left, oldest first; only the last ``LOG_LINES`` are kept."""
+    limits: Limits | None = None
+    """What holds it back beside its time."""
+    waits: Waits | None = None
+    """What it waits for while it is blocked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

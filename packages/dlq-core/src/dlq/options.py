@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
 from dlq import payload
 from dlq.errors import InvalidOption, PayloadError
+from dlq.keys import wrong_key
+from dlq.limits import Concurrency, wrong_concurrency
 from dlq.retry import LONGEST_WAIT, Backoff, ExceptionFilters
 from dlq.selectors import QUEUE_NAMES, is_queue_name
 
@@ -37,6 +39,7 @@ class TaskOptions(TypedDict, total=False):
     expires_after: float | timedelta | None
     result_ttl: float | timedelta | None
     metadata: Mapping[str, Any] | None
+    concurrency: Concurrency | Mapping[str, Any] | None
 
 
 class DeclaredOptions(TaskOptions, total=False):
@@ -49,13 +52,15 @@ class DeclaredOptions(TaskOptions, total=False):
 
 
 def normalise(task: Task[..., Any]) -> None:
-    """Turn times into seconds, single things into tuples, and metadata into a copy that its giver cannot change.
+    """Turn times into seconds, single things into tuples, mappings into what they stand for, and copy metadata.
 
     Raises InvalidOption for metadata that JSON cannot hold.
     """
     for name in ("timeout", "backoff", "expires_after", "result_ttl"):
         if isinstance(value := getattr(task, name), timedelta):
             object.__setattr__(task, name, value.total_seconds())
+    if isinstance(task.concurrency, Mapping):
+        object.__setattr__(task, "concurrency", _concurrency(task.concurrency, task))
     for name in ("retry_on", "discard_on"):
         if (filters := getattr(task, name)) is not None:
             several = isinstance(filters, Iterable) and not isinstance(filters, type)
@@ -69,7 +74,8 @@ def check(task: Task[..., Any]) -> None:
 
     Raises InvalidOption, which names the option, its value and what it must be.
     """
-    for problem in (_wrong_queue, _wrong_time, _wrong_retry, _wrong_filter, _wrong_version, _wrong_switch):
+    problems = (_wrong_queue, _wrong_time, _wrong_retry, _wrong_filter, _wrong_version, _wrong_switch)
+    for problem in (*problems, _wrong_limit):
         if text := problem(task):
             raise InvalidOption(f"{_name(task)}: {text}")
 
@@ -134,6 +140,25 @@ def _wrong_switch(task: Task[..., Any]) -> str | None:
             "together into a function, and await it through sync_to_async(transaction.atomic(function))."
         )
     return None
+
+
+def _wrong_limit(task: Task[..., Any]) -> str | None:
+    given = task.concurrency
+    if given is None:
+        return None
+    if text := wrong_concurrency(given):
+        return text
+    text = wrong_key(given.key, task.func, takes_context=task.takes_context)
+    return text and f"concurrency {text}"
+
+
+def _concurrency(given: Mapping[str, Any], task: Task[..., Any]) -> Concurrency:
+    try:
+        return Concurrency(**given)
+    except TypeError:
+        raise InvalidOption(
+            f"{_name(task)}: concurrency={dict(given)!r} must have a key and a limit, and may have a policy."
+        ) from None
 
 
 def _json_object(metadata: object, task: Task[..., Any]) -> dict[str, Any]:

@@ -87,7 +87,8 @@ class Sending:
         for job, result in batch:
             later = job.run_after is not None and job.run_after > enqueued_at
             object.__setattr__(result, "enqueued_at", enqueued_at)
-            object.__setattr__(result, "state", State.SCHEDULED if later else State.READY)
+            waiting = State.READY if job.limits is None else State.BLOCKED
+            object.__setattr__(result, "state", State.SCHEDULED if later else waiting)
             if job.expires_after is not None:
                 expires_at = enqueued_at + timedelta(seconds=job.expires_after)
                 object.__setattr__(result, "expires_at", expires_at)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from django.tasks import TaskResultStatus
 
-__all__ = ["FINISHED", "LIVE", "TRANSITIONS", "WAITING", "State"]
+__all__ = ["FINISHED", "LIVE", "TRANSITIONS", "WAITING", "State", "Waits"]
 
 
 class State(IntEnum):
@@ -43,6 +43,20 @@ class State(IntEnum):
         return other in TRANSITIONS[self]
 
 
+class Waits(IntEnum):
+    """What a blocked job waits for. The numbers are stored: they never change their meaning."""
+
+    TASK = 1
+    """A worker that knows its task."""
+    LIMIT = 2
+    """A slot of its key."""
+
+    @property
+    def label(self) -> str:
+        """What it waits for, in words."""
+        return _WAITS_FOR[self]
+
+
 LIVE = frozenset({State.SCHEDULED, State.BLOCKED, State.READY, State.RUNNING})
 WAITING = LIVE - {State.RUNNING}
 FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
@@ -59,11 +73,13 @@ TRANSITIONS = MappingProxyType(
         ),
         State.SUCCEEDED: frozenset(),
         # A retry by hand; a person who has seen it and needs it no more.
-        State.FAILED: frozenset({State.READY, State.SCHEDULED, State.CANCELLED}),
+        State.FAILED: frozenset({State.READY, State.SCHEDULED, State.BLOCKED, State.CANCELLED}),
         # A retry by hand.
-        State.CANCELLED: frozenset({State.READY, State.SCHEDULED}),
+        State.CANCELLED: frozenset({State.READY, State.SCHEDULED, State.BLOCKED}),
     }
 )
+
+_WAITS_FOR = {Waits.TASK: "a worker that knows its task", Waits.LIMIT: "a slot of its key"}
 
 _DJANGO_STATUS = {
     State.SCHEDULED: TaskResultStatus.READY,

@@ -26,6 +26,7 @@ from django.tasks.base import Task as DjangoTask
 
 from dlq import options
 from dlq.bulk import in_batches
+from dlq.limits import Concurrency
 from dlq.options import DECLARED, DeclaredOptions, TaskOptions, Upcast
 from dlq.retry import Backoff, ExceptionFilters
 
@@ -110,6 +111,8 @@ class Task(_Base[P, R]):
     """Brings arguments of an older version up to date: ``(version, args, kwargs) -> (args, kwargs)``."""
     metadata: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
     """A JSON object to go with the job, for people and for the task."""
+    concurrency: Concurrency | None = None
+    """How many jobs of a key may be under way at once: a ``dlq.Concurrency``, or a dict with its values."""
 
     def __post_init__(self) -> None:
         """Check the options, here and by the backend.

@@ -104,7 +104,9 @@ class Sight:
     """What a runner sees when it looks at its store."""
 
     promoted: int = 0
-    """How many scheduled jobs were due and are ready now."""
+    """How many scheduled jobs were due, and are ready now or wait for a slot."""
+    admitted: int = 0
+    """How many jobs have got the slot that they waited for, and are ready now."""
     expired: int = 0
     """How many jobs had waited for too long and failed."""
     ready: list[str] = field(default_factory=list)

@@ -12,6 +12,7 @@ from dlq import MemoryBackend, State, task
 from dlq.control import job_record
 from dlq.ids import new_job_id
 from dlq.job import Failure, Note, Outcome
+from dlq.limits import Limits, Slot
 from dlq.testing.contract.builders import (
     FAILURE,
     NOON,
@@ -56,6 +57,14 @@ def eventful(memory: MemoryBackend) -> UUID:
     return id
 
 
+def test_a_blocked_job_says_what_it_waits_for(memory: MemoryBackend, run: Run) -> None:
+    limits = Limits(slot=Slot(key="account:7", limit=1))
+    ids = [add(memory.store, limits=limits) for _ in range(2)]
+    assert "waits for" not in run("queue_job", str(ids[0]))
+    assert "a slot of its key, 'account:7', of which there are 1" in run("queue_job", str(ids[1]))
+    assert json.loads(run("queue_job", str(ids[1]), "--json"))["waits_for"] == "a slot of its key"
+
+
 def test_everything_that_is_known_of_a_job_is_shown(eventful: UUID, run: Run) -> None:
     said = run("queue_job", str(eventful))
     assert run("queue_job", str(eventful), "show") == said
@@ -94,6 +103,7 @@ def test_a_document_says_the_same_to_programs(eventful: UUID, run: Run) -> None:
         "id": str(eventful),
         "backend": "default",
         "state": "failed",
+        "waits_for": None,
         "task": "shop.tasks.send",
         "queue": "email",
         "priority": 5,

@@ -186,6 +186,7 @@ def proposal_of(
         overrides=job.overrides,
         expires_after=job.expires_after,
         metadata=job.metadata,
+        limits=job.limits,
         words=explain_rule(definition.rule),
         description=definition.description,
         static=static,

@@ -132,4 +132,5 @@ def job_of(schedule: Schedule, due_at: datetime) -> NewJob:
         overrides=with_origin(schedule.overrides, schedule.key, due_at),
         expires_after=schedule.expires_after,
         metadata=schedule.metadata,
+        limits=schedule.limits,
     )

@@ -9,9 +9,11 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Cancelled
+from dlq.limits import limits_from_json, line_of
 from dlq.states import State
 from dlq_db.chunks import chunks
 from dlq_db.endings import end
+from dlq_db.lines import first_state
 from dlq_db.models import Job, Live
 from dlq_db.tallying import count_jobs
 
@@ -89,7 +91,7 @@ def retry(
 
 
 RETRIABLE = (State.FAILED, State.CANCELLED)
-KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by")
+KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by", "limits")
 AS_NEW = dict.fromkeys(
     [
         *("state", "result", "reason", "started_at", "finished_at", "keep_until", "expires_at"),
@@ -100,12 +102,17 @@ AS_NEW = dict.fromkeys(
 
 def _live(backend: str, job: Job, place: int | None) -> Live:
     token = job.token or 0
+    limits = limits_from_json(job.limits)
+    line = None if limits is None else line_of(backend, job.queue, limits)
+    state, waits = first_state(line)
     return Live(
         job_id=job.pk,
         backend=backend,
         queue=job.queue,
         priority=job.priority,
-        state=State.READY,
+        state=state,
+        waits=waits,
+        line=line,
         seq=place,  # type: ignore[misc]  # MySQL's column counts by itself.
         token=token,
         settled=token if job.settled is None else job.settled,

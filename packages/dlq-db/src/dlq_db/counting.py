@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -33,8 +33,8 @@ def counted(
     """
     found: Counts = defaultdict(dict)
     totals = dict.fromkeys(State, 0)
-    for state, queue, count in _by_state(connection, backend, queues, limit):
-        found[queue][State(state)] = count
+    for state, queue, count in _by_state(connection, backend, limit):
+        found[queue][State(state)] = found[queue].get(State(state), 0) + count
         totals[State(state)] += count
     at_least = frozenset(state for state, total in totals.items() if total > limit)
     if State.READY in at_least:
@@ -44,22 +44,24 @@ def counted(
     return found, at_least
 
 
-def _by_state(
-    connection: BaseDatabaseWrapper, backend: str, queues: Collection[str] | None, limit: int
-) -> list[tuple[int, str, int]]:
-    if queues is not None and not queues:
-        return []
-    named = [] if queues is None else list(queues)
-    chosen = f" AND queue IN ({', '.join(['%s'] * len(named))})" if named else ""
-    parts, values = list[str](), list[Any]()
+def _by_state(connection: BaseDatabaseWrapper, backend: str, limit: int) -> list[tuple[int, str, int]]:
+    """Of all queues: to look for one among rows without end is what the limit is to prevent."""
+    parts = [
+        f"SELECT {state:d}, queue, count(*) FROM (SELECT queue FROM {rows} LIMIT {limit + 1:d}) AS part GROUP BY queue"
+        for state, rows in _lines()
+    ]
+    return _read(connection, " UNION ALL ".join(parts), [backend] * len(parts))
+
+
+def _lines() -> Iterator[tuple[State, str]]:
+    """Where the jobs of each state are, each said so that an index of its own fits."""
     for state in State:
-        table = "dlq_job" if state in FINISHED else "dlq_live"
-        parts.append(
-            f"SELECT {state:d}, queue, count(*) FROM (SELECT queue FROM {table} "
-            f"WHERE backend = %s AND state = {state:d}{chosen} LIMIT {limit + 1:d}) AS part GROUP BY queue"
-        )
-        values += [backend, *named]
-    return _read(connection, " UNION ALL ".join(parts), values)
+        if state not in FINISHED:
+            yield state, f"dlq_live WHERE backend = %s AND state = {state:d}"
+            continue
+        ended = f"dlq_job WHERE backend = %s AND state = {state:d} AND keep_until IS"
+        yield state, f"{ended} NULL ORDER BY finished_at DESC"
+        yield state, f"{ended} NOT NULL ORDER BY keep_until DESC"
 
 
 def _ready(

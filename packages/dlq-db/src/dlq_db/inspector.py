@@ -11,8 +11,19 @@ from uuid import UUID
 from django.db.models import Count, Q, QuerySet, Sum
 
 from dlq.job import JobRecord
-from dlq.states import State
-from dlq.store import BOUND, Failures, Inspector, JobCount, JobFilter, JobPage, QueueCounts, Tally, Total
+from dlq.states import State, Waits
+from dlq.store import (
+    BOUND,
+    Failures,
+    Inspector,
+    JobCount,
+    JobFilter,
+    JobPage,
+    QueueCounts,
+    SlotCounts,
+    Tally,
+    Total,
+)
 from dlq.store.tallies import FIGURES
 from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_db import models, searching
@@ -21,7 +32,8 @@ from dlq_db.clock import ServerTime
 from dlq_db.counting import counted
 from dlq_db.dialects import statement_for
 from dlq_db.failures import translated
-from dlq_db.models import Job, Live, Runner, Worker
+from dlq_db.lines import END, held_slots
+from dlq_db.models import Job, Live, Runner, Semaphore, Worker
 from dlq_db.queues import paused_queues
 from dlq_db.rows import record_of
 from dlq_db.store import DatabaseStore
@@ -94,6 +106,30 @@ class DatabaseInspector(Inspector):
         known = known.annotate(read_at=ServerTime()).prefetch_related("workers").order_by("name")
         with translated(self._store.connection):
             return [_runner_of(runner, now or runner.read_at) for runner in known]
+
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        """Of all backends on this database, which share their keys."""
+        found: list[SlotCounts] = []
+        with translated(self._store.connection):
+            keys = Semaphore.objects.using(self._store.database).filter(key__gt=after).order_by("key")
+            for semaphore in keys.iterator(chunk_size=500):
+                counts = self._slot_counts(semaphore)
+                if counts.held or counts.waiting:
+                    found.append(counts)
+                if len(found) >= limit:
+                    break
+        return sorted(found, key=lambda counts: counts.key)
+
+    def _slot_counts(self, semaphore: Semaphore) -> SlotCounts:
+        lives = Live.objects.using(self._store.database).filter(
+            line__gte=semaphore.mark, line__lt=semaphore.mark + END
+        )
+        return SlotCounts(
+            key=semaphore.key,
+            limit=semaphore.slots,
+            held=held_slots(self._store.connection, semaphore.mark),
+            waiting=lives.filter(waits=Waits.LIMIT).count(),
+        )
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
         found = searching.fitting(self._loaded(), chosen).order_by("-pk")

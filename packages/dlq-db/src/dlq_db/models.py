@@ -17,7 +17,8 @@ from django.core.checks import CheckMessage
 from django.db import NotSupportedError, connections, models
 from django.db.models import F, Q
 
-from dlq.states import State
+from dlq.limits import LINE_LENGTH, MARK_LENGTH
+from dlq.states import State, Waits
 
 __all__ = [
     "Attempt",
@@ -29,6 +30,7 @@ __all__ = [
     "Pause",
     "Runner",
     "Schedule",
+    "Semaphore",
     "Tally",
     "Worker",
 ]
@@ -86,6 +88,7 @@ class Job(ReadOnly):
     enqueued_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
     metadata = models.TextField(null=True, help_text="A JSON object.")
+    limits = models.TextField(null=True, help_text="What holds it back beside its time, as JSON text.")
 
     state = models.SmallIntegerField(null=True, help_text="How it ended; while it lives, see its live row.")
     result = models.TextField(null=True, help_text="Return value as JSON text.")
@@ -149,6 +152,12 @@ class Live(ReadOnly):
     worker = models.CharField(max_length=NAME_LENGTH, null=True, help_text="Who holds it, or held it last.")
     claimed_at = models.DateTimeField(null=True)
     cancel = models.TextField(null=True, help_text="Why it is to be cancelled, while it runs.")
+    waits = models.SmallIntegerField(
+        null=True, help_text="What it waits for while it is blocked. 1: who knows its task; 2: a slot."
+    )
+    line = models.CharField(
+        max_length=LINE_LENGTH, null=True, help_text="Where it waits for a slot, if it has limits."
+    )
     version = models.SmallIntegerField(
         null=True, help_text="The version of its task that it waits for; only of a parked job."
     )
@@ -168,7 +177,7 @@ class Live(ReadOnly):
             ),
             models.Index("backend", "due_at", name="dlq_live_due", condition=Q(state=State.SCHEDULED.value)),
             models.Index("worker", name="dlq_live_running", condition=Q(state=State.RUNNING.value)),
-            models.Index("backend", name="dlq_live_blocked", condition=Q(state=State.BLOCKED.value)),
+            models.Index("backend", name="dlq_live_parked", condition=Q(waits=Waits.TASK.value)),
             # Those of jobs that are out of the ordinary. They are small, and cost a plain row nothing.
             models.Index(
                 "backend",
@@ -177,6 +186,16 @@ class Live(ReadOnly):
                 condition=Q(expires_at__isnull=False, state__lt=State.RUNNING.value),
             ),
             models.Index("worker", name="dlq_live_cancel", condition=Q(cancel__isnull=False)),
+            models.Index(
+                "line",
+                F("priority").desc(),
+                "seq",
+                name="dlq_live_line",
+                condition=Q(waits=Waits.LIMIT.value),
+            ),
+            models.Index(
+                "line", name="dlq_live_slot", condition=Q(line__isnull=False, state__gte=State.READY.value)
+            ),
         ]
 
 
@@ -211,6 +230,20 @@ class Note(models.Model):
         """Found through its job."""
 
         db_table = "dlq_note"
+
+
+class Semaphore(models.Model):
+    """A key of which no more than so many jobs may be ready or run. Of all backends on this database."""
+
+    mark = models.CharField(max_length=MARK_LENGTH, primary_key=True, help_text="What its lines begin with.")
+    key = models.CharField(max_length=NAME_LENGTH)
+    slots = models.SmallIntegerField(help_text="How many there are.")
+    since = models.DateTimeField(help_text="When it was first seen.")
+
+    class Meta:
+        """Found, and locked, by its mark."""
+
+        db_table = "dlq_semaphore"
 
 
 class Pause(models.Model):
@@ -284,6 +317,7 @@ class Schedule(Table):
     max_interruptions = models.SmallIntegerField()
     expires_after = models.FloatField(null=True, help_text="Seconds.")
     metadata = models.TextField(null=True, help_text="A JSON object.")
+    limits = models.TextField(null=True, help_text="What holds the job back beside its time, as JSON text.")
 
     revision = models.BigIntegerField(help_text="Changes with everything that happens to it.")
     enabled = models.BooleanField(default=True)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import cast
 
 from dlq.job import Attempt, Claim, Counted, Failure, JobRecord
-from dlq.states import State
+from dlq.limits import limits_from_json
+from dlq.states import State, Waits
 from dlq_db import models
 from dlq_db.logs import lines_of
 
@@ -35,6 +36,7 @@ def claim_of(live: models.Live) -> Claim:
         overrides=job.overrides,
         expires_at=job.expires_at,
         metadata=job.metadata,
+        line=live.line,
     )
 
 
@@ -70,6 +72,8 @@ def record_of(job: models.Job) -> JobRecord:
         metadata=job.metadata,
         progress=note.progress if note else None,
         message=note.message if note else None,
+        limits=limits_from_json(job.limits),
+        waits=None if live is None or live.waits is None else Waits(live.waits),
     )
 
 

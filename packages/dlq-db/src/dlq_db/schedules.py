@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Min, Q, QuerySet, Value
 
 from dlq.job import NewJob
+from dlq.limits import limits_from_json, limits_to_json
 from dlq.store import schedules as core
 from dlq.store.schedules import (
     Advance,
@@ -157,6 +158,7 @@ class DatabaseSchedules(Schedules):
             )
             if ready := {job.queue for job in jobs if job.id in enqueued and _is_ready(job, done.at)}:
                 self._store.tell(ready)
+            self._store.admit_new([job for job in jobs if job.id in enqueued], now)
             return done
 
     # --- What operators do ---
@@ -231,11 +233,13 @@ class DatabaseSchedules(Schedules):
 
 
 def _is_ready(job: NewJob, at: datetime) -> bool:
-    return job.run_after is None or job.run_after <= at
+    return job.limits is None and (job.run_after is None or job.run_after <= at)
 
 
 def _definition(schedule: core.Schedule) -> dict[str, Any]:
-    return {name: getattr(schedule, name) for name in DEFINITION}
+    return {name: getattr(schedule, name) for name in DEFINITION} | {
+        "limits": limits_to_json(schedule.limits)
+    }
 
 
 def _renew(row: Schedule, proposal: Proposal) -> bool:
@@ -256,9 +260,9 @@ def _renew(row: Schedule, proposal: Proposal) -> bool:
 
 def _record_of(row: Schedule) -> ScheduleRecord:
     standing = {name: getattr(row, name) for name in STANDING}
-    return ScheduleRecord(
-        schedule=core.Schedule(**{name: getattr(row, name) for name in DEFINITION}), **standing
-    )
+    definition = {name: getattr(row, name) for name in DEFINITION}
+    definition["limits"] = limits_from_json(row.limits)
+    return ScheduleRecord(schedule=core.Schedule(**definition), **standing)
 
 
 def _fire_of(row: Fire) -> FireRecord:

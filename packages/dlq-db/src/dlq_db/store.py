@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Exists, F, OuterRef, QuerySet, Value
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.db.models.functions import Least
 
-from dlq.errors import RunnerUnknown
+from dlq.errors import RunnerUnknown, StoreError
 from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
-from dlq.states import State
+from dlq.limits import Slot, slot_mark
+from dlq.logs import get_logger
+from dlq.states import State, Waits
 from dlq.store import Store
 from dlq.store.base import CANCELLABLE, Version
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 from dlq_db import controls
+from dlq_db.admitting import Admission, Admitted
 from dlq_db.chunks import chunks
 from dlq_db.clock import moment
 from dlq_db.conflicts import overwriting
@@ -29,6 +35,7 @@ from dlq_db.endings import end
 from dlq_db.failures import translated
 from dlq_db.models import Job, Live, Pause, Runner, Worker
 from dlq_db.rows import claim_of, whole_record_of
+from dlq_db.semaphores import declare_semaphores
 from dlq_db.silence import silence
 
 __all__ = ["DatabaseStore"]
@@ -54,6 +61,8 @@ class DatabaseStore(Store):
         self._listen_notify = listen_notify
         self._pooled = pooling == "transaction"
         self._silence_polling = silence_polling
+        self._next_line = ""
+        """Where the next look for jobs that wait for a slot begins."""
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
@@ -81,9 +90,39 @@ class DatabaseStore(Store):
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         with translated(self.connection):
             at = self.dialect.enqueue(self.connection, self.alias, jobs, now)
-            if ready := {job.queue for job in jobs if job.run_after is None or job.run_after <= at}:
+            due = [job for job in jobs if job.run_after is None or job.run_after <= at]
+            if ready := {job.queue for job in due if job.limits is None}:
                 self.tell(ready)
-            return at
+        self.admit_new(jobs, now)
+        return at
+
+    def admit_new(self, jobs: Iterable[NewJob], now: datetime | None) -> None:
+        """Give new jobs free slots once others can see the jobs; before that no row is touched that others need.
+
+        Raises nothing: the jobs are stored, and the next look admits them.
+        """
+        slots = {slot_mark(job.limits.slot.key): job.limits.slot for job in jobs if job.limits is not None}
+        if not slots:
+            return
+        if self.connection.in_atomic_block:
+            admit = partial(self._admit_declared, slots, now)
+            transaction.on_commit(admit, using=self.database, robust=True)
+        elif self.connection.get_autocommit():
+            self._admit_declared(slots, now)
+
+    def _admit_declared(self, slots: Mapping[str, Slot], now: datetime | None) -> None:
+        try:
+            with translated(self.connection):
+                declare_semaphores(self.connection, slots, now)
+                self._tell_of(self.dialect.admit_of(self.connection, sorted(slots), now))
+        except StoreError as error:
+            logger.info("New jobs were not admitted yet; the next look does it: %s", error)
+
+    def _tell_of(self, admitted: Iterable[Admitted]) -> None:
+        """Tell those who listen to the backends of these jobs, which need not be this one."""
+        if self._listen_notify:
+            for backend, places in groupby(sorted(admitted), itemgetter(0)):
+                self.dialect.tell(self.connection, backend, {queue for _, queue in places})
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with translated(self.connection):
@@ -156,15 +195,14 @@ class DatabaseStore(Store):
             return count
 
     def _unpark(self, task: str, version: int) -> int:
-        parked = self._live().filter(state=State.BLOCKED, version=version, job__task=task)
+        parked = self._parked().filter(version=version, job__task=task)
         found = chunks(list(parked.values_list("pk", flat=True)))
-        unparked = [self._live().filter(pk__in=chunk, state=State.BLOCKED) for chunk in found]
-        return sum(live.update(state=State.READY, version=None) for live in unparked)
+        unparked = [self._parked().filter(pk__in=chunk) for chunk in found]
+        return sum(live.update(state=_FIRST_STATE, waits=_FIRST_WAITS, version=None) for live in unparked)
 
     def parked(self) -> list[Version]:
         with translated(self.connection):
-            parked = self._live().filter(state=State.BLOCKED, version__isnull=False)
-            found = parked.values_list("job__task", "version").distinct()
+            found = self._parked().values_list("job__task", "version").distinct()
             return sorted((task, version or 1) for task, version in found)
 
     # --- Liveness ---
@@ -293,10 +331,23 @@ class DatabaseStore(Store):
     @repeated
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         with translated(self.connection):
-            sight = self.dialect.look(self.connection, self.alias, runner, limit, now)
+            sight, waits = self.dialect.look(self.connection, self.alias, runner, limit, now)
             if sight.promoted and sight.ready:
                 self.tell(sight.ready)
-            return sight
+            admitted = self._admit(limit, now) if waits and limit else []
+            ready = {queue for backend, queue in admitted if backend == self.alias}.union(sight.ready)
+            return replace(sight, admitted=len(admitted), ready=sorted(ready)) if admitted else sight
+
+    @repeated
+    def admit(self, limit: int, *, now: datetime | None = None) -> int:
+        with translated(self.connection):
+            return len(self._admit(limit, now))
+
+    def _admit(self, limit: int, now: datetime | None) -> list[Admitted]:
+        admission = Admission(self.connection, self.dialect, now)
+        admitted, self._next_line = admission.admit_any(limit, self._next_line)
+        self._tell_of(admitted)
+        return admitted
 
     @repeated
     def prune(
@@ -342,6 +393,9 @@ class DatabaseStore(Store):
     def _live(self) -> QuerySet[Live]:
         return Live.objects.using(self.database).filter(backend=self.alias)
 
+    def _parked(self) -> QuerySet[Live]:
+        return self._live().filter(waits=Waits.TASK)
+
     def _locked(self, worker: str) -> Iterator[Live]:
         """The jobs that a worker runs, none of which can change before the transaction ends."""
         # Found first, and locked by key: who locks what he finds may wait for what he passes.
@@ -352,6 +406,12 @@ class DatabaseStore(Store):
     def _running(self) -> QuerySet[Live]:
         return self._live().filter(state=State.RUNNING)
 
+
+_FIRST_STATE = Case(When(line=None, then=State.READY), default=State.BLOCKED)
+_FIRST_WAITS = Case(When(line=None, then=None), default=Waits.LIMIT)
+"""What a parked job becomes: see ``lines.first_state``."""
+
+logger = get_logger("dlq.store")
 
 DEDICATED = "DLQ_DEDICATED"
 """Marks the settings of a connection that ``dedicate`` has put in the place of Django's own."""

@@ -57,8 +57,9 @@ class Exporter(Service):
         self._begun = False
 
     def step(self) -> float:
-        """Add up, and listen if nobody does."""
+        """Add up, keep what is known of stores fresh, and listen if nobody does."""
         self._add_up()
+        self._fleet.stay_fresh()
         if self._server is None and time.monotonic() >= self._listen_at:
             self._listen()
         return STEP

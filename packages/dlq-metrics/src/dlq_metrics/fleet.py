@@ -19,7 +19,13 @@ __all__ = ["Fleet", "Seen"]
 logger = get_logger("dlq.metrics")
 
 MAX_AGE = 5.0
-"""Seconds for which a snapshot is told again."""
+"""Seconds for which a snapshot is told again, at least."""
+REST = 20
+"""How many times as long as it took to read a snapshot is told again: a large store is not read all the time."""
+OVERDUE = 3.0
+"""Seconds after which a store that has not answered counts as down."""
+INTEREST = 120.0
+"""Seconds for which snapshots are kept fresh after somebody has asked."""
 PATIENCE = 0.8
 """Seconds that a scrape waits for stores, all together."""
 
@@ -42,7 +48,7 @@ class _Watch:
         self.alias = alias
         self._read = read
         self._snapshot: Snapshot | None = None
-        self._read_at = float("-inf")
+        self._asked_at = self._told_until = float("-inf")
         self._failed = False
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -52,8 +58,10 @@ class _Watch:
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return self._thread
-            if time.monotonic() - self._read_at < MAX_AGE:
+            now = time.monotonic()
+            if now < self._told_until:
                 return None
+            self._asked_at = now
             self._thread = threading.Thread(target=self._run, name=f"dlq-metrics-{self.alias}", daemon=True)
             self._thread.start()
             return self._thread
@@ -61,9 +69,10 @@ class _Watch:
     def seen(self) -> Seen:
         """What is known now."""
         with self._lock:
-            late = self._thread is not None and self._thread.is_alive()
+            reading = self._thread is not None and self._thread.is_alive()
+            overdue = reading and time.monotonic() - self._asked_at > OVERDUE
             return Seen(
-                self.alias, self._snapshot, up=not (late or self._failed) and self._snapshot is not None
+                self.alias, self._snapshot, up=bool(self._snapshot and not self._failed and not overdue)
             )
 
     def _run(self) -> None:
@@ -82,7 +91,8 @@ class _Watch:
         with self._lock:
             self._failed = snapshot is None
             self._snapshot = snapshot or self._snapshot
-            self._read_at = time.monotonic()
+            now = time.monotonic()
+            self._told_until = now + max(MAX_AGE, REST * (now - self._asked_at))
             self._thread = None
 
 
@@ -108,9 +118,17 @@ class Fleet:
         self._aliases = aliases
         self._read = read
         self._watches: dict[str, _Watch] = {}
+        self._wanted_until = float("-inf")
+
+    def stay_fresh(self) -> None:
+        """Read anew what is old, if somebody has asked lately: he will then not wait the next time."""
+        if time.monotonic() < self._wanted_until:
+            for watch in list(self._watches.values()):
+                watch.refresh()
 
     def seen(self, patience: float = PATIENCE) -> list[Seen]:
         """What is known of each backend after so many seconds at most."""
+        self._wanted_until = time.monotonic() + INTEREST
         watches = [self._watches.setdefault(alias, _Watch(alias, self._read)) for alias in self._aliases()]
         threads = [watch.refresh() for watch in watches]
         deadline = time.monotonic() + patience

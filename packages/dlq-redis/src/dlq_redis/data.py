@@ -9,6 +9,7 @@ from uuid import UUID
 
 from dlq.job import NewJob
 from dlq_redis.clock import moment, ticks, ticks_in
+from dlq_redis.limits import limits_of, packed_limits
 from dlq_redis.texts import encoded, name_at, packed_name, text
 
 __all__ = ["DATA_VERSION", "Data", "data_of", "due_since", "new_job_of", "packed_data", "packed_head"]
@@ -92,14 +93,14 @@ def packed_head(job: NewJob) -> bytes:
     run_after = 0 if job.run_after is None else ticks(job.run_after)
     expires = 0 if job.expires_after is None else ticks_in(job.expires_after)
     head = _HEAD.pack(job.id.bytes, job.priority, run_after, expires)
-    return head + packed_name(job.queue) + packed_name(job.task)
+    return head + packed_name(job.queue) + packed_name(job.task) + packed_limits(job.queue, job.limits)
 
 
 def new_job_of(head: bytes, data: bytes) -> NewJob:
     """The job that was packed into these."""
     id, priority, _, expires = _HEAD.unpack_from(head)
     queue, end = name_at(head, _HEAD.size)
-    task, _ = name_at(head, end)
+    task, end = name_at(head, end)
     kept = data_of(data)
     return NewJob(
         id=UUID(bytes=id),
@@ -113,6 +114,7 @@ def new_job_of(head: bytes, data: bytes) -> NewJob:
         overrides=kept.overrides,
         expires_after=expires / 1_000_000 or None,
         metadata=kept.metadata,
+        limits=limits_of(head[end:]),
     )
 
 

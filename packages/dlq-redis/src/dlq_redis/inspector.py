@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import batched
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from dlq.store import (
     JobFilter,
     JobPage,
     QueueCounts,
+    SlotCounts,
     Tally,
     Total,
 )
@@ -26,6 +28,7 @@ from dlq.workers import Order, RunnerInfo, WorkerInfo
 from dlq_redis.clock import moment
 from dlq_redis.data import due_since
 from dlq_redis.filters import packed_filter
+from dlq_redis.limits import semaphore_of
 from dlq_redis.replies import records_of
 from dlq_redis.rows import row_of
 from dlq_redis.store import LOOKED_AT, RedisStore
@@ -73,6 +76,21 @@ class RedisInspector(Inspector):
             for name, beat, said, workers in found
         ]
         return sorted(runners, key=lambda runner: runner.id)
+
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        known = iter(self._store.call("semaphores"))
+        named = [(*semaphore_of(raw), mark) for mark, raw in zip(known, known, strict=True)]
+        found = sorted(each for each in named if each[0] > after)
+        counts: list[SlotCounts] = []
+        # Some may turn out to have been given up meanwhile.
+        for batch in batched(found, limit):
+            used = iter(self._store.call("slots", None, *(mark for _, _, mark in batch)))
+            for (key, slots, _), held, waiting in zip(batch, used, used, strict=True):
+                if held or waiting:
+                    counts.append(SlotCounts(key=key, limit=slots, held=held, waiting=waiting))
+            if len(counts) >= limit:
+                break
+        return counts[:limit]
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:
         found, wanted = list[JobRecord](), packed_filter(chosen)

@@ -8,9 +8,11 @@ from struct import Struct
 from uuid import UUID
 
 from dlq.job import Attempt, Claim, Counted, Failure, JobRecord
+from dlq.limits import LINE_LENGTH
 from dlq.states import State
 from dlq_redis.clock import moment
 from dlq_redis.data import data_of
+from dlq_redis.limits import limits_of
 from dlq_redis.rows import HAS_RESULT, Row, row_of
 from dlq_redis.texts import name_at, pairs, text
 
@@ -50,6 +52,7 @@ def _claim_of(id: bytes, raw: bytes, raw_data: bytes, metadata: bytes | None) ->
         overrides=data.overrides,
         expires_at=moment(row.expires) if row.expires else None,
         metadata=data.metadata if metadata is None else text(metadata),
+        line=row.limits[:LINE_LENGTH].decode() or None,
     )
 
 
@@ -130,6 +133,8 @@ def _record_of(
         progress=float(said["progress"]) if "progress" in said else None,
         message=text(said["message"]) if "message" in said else None,
         log=tuple(map(text, log or ())),
+        limits=limits_of(row.limits),
+        waits=row.waits,
     )
 
 

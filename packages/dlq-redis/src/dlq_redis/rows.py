@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from struct import Struct
 
 from dlq.errors import StoreError
-from dlq_redis.texts import name_at
+from dlq.states import State, Waits
+from dlq_redis.texts import name_at, part_at
 
 __all__ = ["HAS_RESULT", "Row", "row_of"]
 
 _ROW = Struct(">BBBIIHHddd")
 _TIMES = Struct(">ddd")
-_HAS_TIMES = 32
+_HAS_TIMES, _HAS_LIMITS = 32, 64
 HAS_RESULT = 16
 _BAND = 2**45
 
@@ -36,7 +37,16 @@ class Row:
     queue: str
     task: str
     worker: str
+    limits: bytes
+    """What ``packed_limits`` has packed; empty without limits."""
     result: bytes
+
+    @property
+    def waits(self) -> Waits | None:
+        """What it waits for while it is blocked."""
+        if self.state != State.BLOCKED:
+            return None
+        return Waits.TASK if self.at else Waits.LIMIT  # A parked one has the version there.
 
 
 def row_of(raw: bytes) -> Row:
@@ -62,6 +72,9 @@ def _read(raw: bytes) -> Row:
     if flags & _HAS_TIMES:
         at, started, keep = _TIMES.unpack_from(raw, end)
         end += _TIMES.size
+    limits = b""
+    if flags & _HAS_LIMITS:
+        limits, end = part_at(raw, end)
     return Row(
         state=state,
         flags=flags,
@@ -77,5 +90,6 @@ def _read(raw: bytes) -> Row:
         queue=queue,
         task=task,
         worker=worker,
+        limits=limits,
         result=raw[end:],
     )

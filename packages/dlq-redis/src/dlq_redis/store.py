@@ -263,12 +263,13 @@ class RedisStore(Store):
     # --- Upkeep ---
 
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
-        promoted, expired, ready, paused, told, asked = self.call(
+        promoted, expired, admitted, ready, paused, told, asked = self.call(
             "look", now, runner, limit, TALLIES_KEPT // timedelta(microseconds=1)
         )
         return Sight(
             promoted=promoted,
             expired=expired,
+            admitted=admitted,
             ready=_names(ready),
             paused=_names(paused),
             instructions=sorted(
@@ -280,6 +281,9 @@ class RedisStore(Store):
                 for worker, id, token, reason in asked
             ],
         )
+
+    def admit(self, limit: int, *, now: datetime | None = None) -> int:
+        return int(self.call("admit", now, limit))
 
     def prune(
         self,

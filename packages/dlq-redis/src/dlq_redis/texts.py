@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from struct import Struct
 
-__all__ = ["encoded", "name_at", "packed_name", "pairs", "text"]
+__all__ = ["encoded", "name_at", "packed_name", "pairs", "part_at", "text"]
 
 _LENGTH = Struct(">H")
 
@@ -34,9 +34,15 @@ def packed_name(name: str) -> bytes:
 
 def name_at(raw: bytes, at: int) -> tuple[str, int]:
     """The name that was packed there, and where it ends."""
+    name, end = part_at(raw, at)
+    return text(name), end
+
+
+def part_at(raw: bytes, at: int) -> tuple[bytes, int]:
+    """The bytes that were packed there with their length, and where they end."""
     begin = at + _LENGTH.size
     end = begin + _LENGTH.unpack_from(raw, at)[0]
-    return text(raw[begin:end]), end
+    return raw[begin:end], end
 
 
 def pairs(flat: Sequence[bytes]) -> Mapping[str, bytes]:

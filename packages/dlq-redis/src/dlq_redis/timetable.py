@@ -9,6 +9,7 @@ from datetime import datetime
 from struct import Struct
 from uuid import UUID
 
+from dlq.limits import limits_from_json, limits_to_json
 from dlq.store.schedules import Advance, Fire, Fired, FireRecord, Proposal, Schedule, ScheduleRecord
 from dlq_redis.clock import moment, ticks
 from dlq_redis.texts import encoded, name_at, packed_name, text
@@ -44,7 +45,8 @@ def _moment_or_none(at: float) -> datetime | None:
 def packed_definition(schedule: Schedule) -> bytes:
     """A schedule without its key. Equal ones are equal bytes."""
     rule = encoded(schedule.rule)
-    rest = json.dumps({name: getattr(schedule, name) for name in _IN_TEXT})
+    said = {name: getattr(schedule, name) for name in _IN_TEXT}
+    rest = json.dumps(said | {"limits": limits_to_json(schedule.limits)})
     return _HEAD.pack(_VERSION, schedule.static, len(rule)) + rule + rest.encode()
 
 
@@ -52,6 +54,7 @@ def _schedule_of(key: str, raw: bytes) -> Schedule:
     _, static, length = _HEAD.unpack_from(raw)
     end = _HEAD.size + length
     said = json.loads(raw[end:])
+    said["limits"] = limits_from_json(said.get("limits"))
     return Schedule(
         key=key,
         static=bool(static),

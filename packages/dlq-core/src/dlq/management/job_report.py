@@ -10,6 +10,7 @@ from typing import Any
 from dlq import payload
 from dlq.job import Attempt, JobRecord
 from dlq.management.terminal import printable
+from dlq.states import Waits
 
 __all__ = ["as_json", "as_lines"]
 
@@ -21,6 +22,7 @@ def as_json(job: JobRecord, alias: str) -> dict[str, Any]:
         "id": str(job.id),
         "backend": alias,
         "state": job.state.label,
+        "waits_for": None if job.waits is None else job.waits.label,
         "task": job.task,
         "queue": job.queue,
         "priority": job.priority,
@@ -70,6 +72,7 @@ def as_lines(job: JobRecord, alias: str) -> list[str]:
 def _facts(job: JobRecord) -> Iterator[tuple[str, str | int | None]]:
     document = as_json(job, "")
     yield "state", job.state.label
+    yield "waits for", _wait(job)
     yield "reason", job.reason
     yield "task", job.task
     for name in ("args", "kwargs", "options", "metadata"):
@@ -85,6 +88,12 @@ def _facts(job: JobRecord) -> Iterator[tuple[str, str | int | None]]:
     yield "progress", None if job.progress is None else f"{job.progress:.0%}"
     yield "message", job.message
     yield "result", None if job.result is None else json.dumps(document["result"])
+
+
+def _wait(job: JobRecord) -> str | None:
+    if job.waits is Waits.LIMIT and job.limits is not None:
+        return f"{job.waits.label}, {job.limits.slot.key!r}, of which there are {job.limits.slot.limit}"
+    return None if job.waits is None else job.waits.label
 
 
 def _history(job: JobRecord) -> Iterator[str]:

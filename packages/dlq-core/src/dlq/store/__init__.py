@@ -11,6 +11,7 @@ from dlq.store.inspector import (
     JobFilter,
     JobPage,
     QueueCounts,
+    SlotCounts,
 )
 from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
@@ -32,6 +33,7 @@ __all__ = [
     "MemoryStore",
     "QueueCounts",
     "Schedules",
+    "SlotCounts",
     "Store",
     "Tally",
     "Total",

@@ -54,9 +54,12 @@ class Store(ABC):
     def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
         """Store new jobs, all or none, and return the time at which that happened.
 
-        A job is ready, or scheduled when its ``run_after`` lies ahead. On a database it is part of the
-        caller's open transaction. Storing an id that is stored already changes nothing and is no error:
-        a caller that got no answer may enqueue the same job again.
+        A job is ready, or scheduled when its ``run_after`` lies ahead. On a database it is part of the caller's open
+        transaction. Storing an id that is stored already changes nothing and is no error: a caller that got no
+        answer may enqueue the same job again.
+
+        A job with limits is blocked until it is admitted, see ``admit``. The store sees to that as soon as others can
+        see the job, and has touched no row before that others need.
 
         Raises StoreRefused for data that the store cannot hold. A transaction of the caller's in which that
         happened may have to be rolled back, as after any error of its database.
@@ -90,6 +93,10 @@ class Store(ABC):
         then by the order in which the jobs became ready. No two workers are given the same job. A
         worker that is not registered in this incarnation settles, and is given nothing; neither does a
         paused queue give anything.
+
+        A job with limits that waits for another attempt gives its slot back, and is admitted again when its time
+        has come; one that is handed back or was interrupted keeps it. Slots that the outcomes gave back are given to
+        those that wait before the claims are made.
 
         With no outcomes it is a claim; with limit 0, a settlement.
 
@@ -146,7 +153,7 @@ class Store(ABC):
     def unpark(self, tasks: Collection[Version], *, now: datetime | None = None) -> int:
         """Make the jobs that are parked for these versions of tasks ready again, in their old places.
 
-        Returns how many.
+        Returns how many. Those with limits wait for a slot.
         """
 
     @abstractmethod
@@ -259,8 +266,23 @@ class Store(ABC):
 
         Up to ``limit`` jobs that wait, for their first attempt or another, and whose ``expires_at`` has come
         fail as Expired, which their history says. Then up to ``limit`` scheduled jobs that are due become ready,
-        the longest due first. The reply also says which queues have ready jobs, which are paused, and what is
-        to be told to the workers of this runner. Tallies that are older than ``TALLIES_KEPT`` are forgotten.
+        the longest due first; of these, those with limits are blocked. Then up to ``limit`` blocked ones are
+        admitted, as ``admit`` does it. The reply also says which queues have ready jobs, which are paused, and what
+        is to be told to the workers of this runner. Tallies that are older than ``TALLIES_KEPT`` are forgotten.
+        """
+
+    @abstractmethod
+    def admit(self, limit: int, *, now: datetime | None = None) -> int:
+        """Make up to ``limit`` blocked jobs ready that can have the slot they wait for; returns how many.
+
+        A job that is ready or runs holds a slot of its key, and there are never more of these than the key's limit:
+        the one that the job has that was enqueued last. Of a key the jobs are admitted by priority, then in the order
+        in which they came to wait. Jobs of a paused queue are not admitted, and give back the slots with which they
+        were ready.
+
+        A job with the policy ``DISCARD`` that finds no slot is cancelled. One with ``CANCEL_RUNNING`` has the oldest
+        jobs of its key give way, as ``cancel`` does it. Its cost grows with the number of keys that have a free slot,
+        and not with the number of jobs that wait.
         """
 
     @abstractmethod

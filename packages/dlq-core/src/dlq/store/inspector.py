@@ -27,6 +27,7 @@ __all__ = [
     "JobFilter",
     "JobPage",
     "QueueCounts",
+    "SlotCounts",
 ]
 
 BOUND = 10_000
@@ -46,6 +47,19 @@ class QueueCounts:
     """None for a pause without an end."""
     at_least: Collection[State] = frozenset()
     """The states of which there may be more jobs than were counted, none included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCounts:
+    """How the slots of one key are used."""
+
+    key: str
+    limit: int
+    """How many there are."""
+    held: int
+    """How many jobs are ready or run with one."""
+    waiting: int
+    """How many jobs are blocked for want of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +173,13 @@ class Inspector(ABC):
     @abstractmethod
     def runners(self, *, now: datetime | None = None) -> list[RunnerInfo]:
         """The registered runners with their workers, sorted by id. Lost ones are among them until rescued."""
+
+    @abstractmethod
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        """Up to ``limit`` keys that come after this one and have jobs which hold a slot or wait for one, sorted.
+
+        What each of the jobs waits for is in its record: ask ``jobs`` for those that are blocked.
+        """
 
     @abstractmethod
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> Sequence[JobRecord]:

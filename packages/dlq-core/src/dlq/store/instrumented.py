@@ -172,6 +172,9 @@ class InstrumentedStore(Store):
     def look(self, runner: str, limit: int, *, now: datetime | None = None) -> Sight:
         return self._report(self.wrapped.look, runner, limit, now=now)
 
+    def admit(self, limit: int, *, now: datetime | None = None) -> int:
+        return self._report(self.wrapped.admit, limit, now=now)
+
     def prune(
         self,
         state: State,

@@ -18,6 +18,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from dlq.job import NewJob
+from dlq.limits import Limits
 
 __all__ = [
     "Advance",
@@ -63,6 +64,7 @@ class Schedule:
     overrides: str | None = None
     expires_after: float | None = None
     metadata: str | None = None
+    limits: Limits | None = None
     words: str = ""
     """The rule as people read it."""
     description: str = ""

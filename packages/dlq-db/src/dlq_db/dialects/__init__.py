@@ -36,6 +36,14 @@ class Dialect(Protocol):
     def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int | None]:
         """So many new values of ``seq``, rising; None where an insert makes them."""
 
+    def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
+        """Have blocked jobs, whose rows are locked, be ready in this order, behind those that are."""
+
+    def admit_of(
+        self, connection: BaseDatabaseWrapper, marks: Sequence[str], now: datetime | None
+    ) -> list[tuple[str, str]]:
+        """Give the free slots of these keys to those that wait; returns the backend and queue of each job."""
+
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
     ) -> datetime:
@@ -61,8 +69,8 @@ class Dialect(Protocol):
 
     def look(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
-    ) -> Sight:
-        """See ``Store.look``."""
+    ) -> tuple[Sight, bool]:
+        """See ``Store.look``, but for admission; and whether any job waits for a slot."""
 
     def beat(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, now: datetime | None

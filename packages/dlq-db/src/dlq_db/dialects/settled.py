@@ -10,8 +10,9 @@ from uuid import UUID
 from django.db.models.functions import Coalesce
 
 from dlq.job import Counted, Outcome
-from dlq.states import FINISHED, State
+from dlq.states import FINISHED, State, Waits
 from dlq.store.tallies import figures_of
+from dlq_db.lines import first_state
 from dlq_db.models import Attempt, Job, Live
 from dlq_db.tallying import Sums, add
 
@@ -29,8 +30,8 @@ class Settled:
 
     @property
     def goes_behind(self) -> bool:
-        """Whether it becomes ready anew: a retry goes behind those that wait, all others keep their place."""
-        return self.live.state == State.READY and self.outcome.counted is Counted.ATTEMPT
+        """Whether its time comes anew: a retry goes behind those that wait, all others keep their place."""
+        return self.live.state not in FINISHED and _is_retry_now(self.outcome)
 
     @property
     def settled_by(self) -> str | None:
@@ -144,9 +145,17 @@ def _change(live: Live, by: str, outcome: Outcome) -> None:
     # Whoever asked to cancel it does not want it to wait for another attempt.
     asked = live.cancel is not None and outcome.state not in FINISHED
     live.state = State.CANCELLED if asked else outcome.state
+    live.waits = Waits.TASK if live.state == State.BLOCKED else None
+    if not asked and _is_retry_now(outcome):
+        # It needs a slot anew; whoever keeps the place keeps the slot too.
+        live.state, live.waits = first_state(live.line)
     live.settled, live.settled_by = outcome.token, by
     live.attempts += outcome.counted is Counted.ATTEMPT
     live.interruptions += outcome.counted is Counted.INTERRUPTION
+
+
+def _is_retry_now(outcome: Outcome) -> bool:
+    return outcome.state is State.READY and outcome.counted is Counted.ATTEMPT
 
 
 def _ended(using: str, backend: str, ids: Sequence[UUID]) -> dict[UUID, tuple[int, str | None]]:

@@ -20,7 +20,11 @@ __all__ = ["EVERYWHERE", "VENDORS", "examine"]
 type Check = Callable[[BaseDatabaseWrapper], Iterator[Finding]]
 
 EVERYWHERE: Mapping[str, Check] = {"migrations": migrations.check, "indexes": indexes.check}
-VENDORS = {"postgresql": "dlq_db.doctor.postgresql", "sqlite": "dlq_db.doctor.sqlite"}
+VENDORS = {
+    "postgresql": "dlq_db.doctor.postgresql",
+    "mysql": "dlq_db.doctor.mysql",
+    "sqlite": "dlq_db.doctor.sqlite",
+}
 
 
 def examine(connection: BaseDatabaseWrapper) -> Iterator[Finding]:

@@ -52,6 +52,12 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField(null=True)),
                 ("metadata", models.TextField(help_text="A JSON object.", null=True)),
                 (
+                    "limits",
+                    models.TextField(
+                        help_text="What holds it back beside its time, as JSON text.", null=True
+                    ),
+                ),
+                (
                     "state",
                     models.SmallIntegerField(
                         help_text="How it ended; while it lives, see its live row.", null=True
@@ -197,6 +203,19 @@ class Migration(migrations.Migration):
                     models.TextField(help_text="Why it is to be cancelled, while it runs.", null=True),
                 ),
                 (
+                    "waits",
+                    models.SmallIntegerField(
+                        help_text="What it waits for while it is blocked. 1: who knows its task; 2: a slot.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "line",
+                    models.CharField(
+                        help_text="Where it waits for a slot, if it has limits.", max_length=33, null=True
+                    ),
+                ),
+                (
                     "version",
                     models.SmallIntegerField(
                         help_text="The version of its task that it waits for; only of a parked job.",
@@ -206,6 +225,26 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "dlq_live",
+            },
+        ),
+        migrations.CreateModel(
+            name="Semaphore",
+            fields=[
+                (
+                    "mark",
+                    models.CharField(
+                        help_text="What its lines begin with.",
+                        max_length=16,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("key", models.CharField(max_length=255)),
+                ("slots", models.SmallIntegerField(help_text="How many there are.")),
+                ("since", models.DateTimeField(help_text="When it was first seen.")),
+            ],
+            options={
+                "db_table": "dlq_semaphore",
             },
         ),
         migrations.CreateModel(
@@ -371,9 +410,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="live",
-            index=models.Index(
-                models.F("backend"), condition=models.Q(("state", 2)), name="dlq_live_blocked"
-            ),
+            index=models.Index(models.F("backend"), condition=models.Q(("waits", 1)), name="dlq_live_parked"),
         ),
         migrations.AddIndex(
             model_name="live",
@@ -388,6 +425,24 @@ class Migration(migrations.Migration):
             model_name="live",
             index=models.Index(
                 models.F("worker"), condition=models.Q(("cancel__isnull", False)), name="dlq_live_cancel"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(
+                models.F("line"),
+                models.OrderBy(models.F("priority"), descending=True),
+                models.F("seq"),
+                condition=models.Q(("waits", 2)),
+                name="dlq_live_line",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="live",
+            index=models.Index(
+                models.F("line"),
+                condition=models.Q(("line__isnull", False), ("state__gte", 3)),
+                name="dlq_live_slot",
             ),
         ),
         migrations.AddConstraint(
@@ -448,6 +503,12 @@ class Migration(migrations.Migration):
                 ("max_interruptions", models.SmallIntegerField()),
                 ("expires_after", models.FloatField(help_text="Seconds.", null=True)),
                 ("metadata", models.TextField(help_text="A JSON object.", null=True)),
+                (
+                    "limits",
+                    models.TextField(
+                        help_text="What holds the job back beside its time, as JSON text.", null=True
+                    ),
+                ),
                 ("revision", models.BigIntegerField(help_text="Changes with everything that happens to it.")),
                 ("enabled", models.BooleanField(default=True)),
                 ("orphaned", models.BooleanField(default=False, help_text="Nobody declares it any more.")),

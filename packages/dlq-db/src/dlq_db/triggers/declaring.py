@@ -100,6 +100,11 @@ def _add(listener: Listener) -> None:
 def _refuse_what_cannot_be_called(task: Any) -> None:
     if not isinstance(task, Task):
         raise TypeError(f"on_change: {task!r} is no task. Put @on_change above @task.")
+    if (concurrency := getattr(task, "concurrency", None)) is not None:
+        raise TypeError(
+            f"on_change: {task.module_path} has {concurrency!r}, whose key a trigger cannot make. "
+            f"Have the task enqueue another one that has it."
+        )
     try:
         inspect.signature(task.func).bind(*["context"] * task.takes_context, old=None, new=None)
     except TypeError as error:

@@ -3,7 +3,7 @@
 -- KEYS:  [1] the backend's tag
 -- ARGV:  [1] now, or empty; then for each job two: its head (id, priority, times, names), its data
 -- Reply: the time at which that happened
---: include keys clock rows batch moves enqueueing
+--: include keys clock rows batch moves queues admitting enqueueing
 
 store(2, ids_in(2, #ARGV), {})
 return string.format('%.0f', NOW)

@@ -4,7 +4,7 @@
 -- ARGV:  [1] now, or empty; [2] worker; [3] its incarnation; [4] how many claims at most; [5] the newest version of data
 --        that the caller reads; [6] how many queues, then these; then outcomes, each packed into one
 -- Reply: whether the worker is registered: 1 or 0; stale ids; already settled ids; claims: id, row, data, metadata
---: include keys clock rows batch moves settling
+--: include keys clock rows batch moves queues admitting settling
 
 local worker, limit, newest, queues = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local registered = redis.call('HGET', WORKER .. worker, 'incarnation') == ARGV[3]
@@ -42,11 +42,12 @@ for _, said in ipairs(outcomes) do
   end
 end
 flush()
+admit_touched()
 
 local claims = {}
 
 -- A job whose data this worker could not read waits, visible, for one that can.
-local function park(id, row)
+local function put_aside(id, row)
   leave(id, row, true)
   row.at = 1
   enter(id, row, BLOCKED)
@@ -77,7 +78,7 @@ local function claim_from(queue)
         popped[#popped + 1] = id
         local row, own = waiting[at] and read(waiting[at]), data[at] or NOTHING
         if row and string.byte(own) > newest then  -- Nothing is left without a row: somebody has deleted it.
-          park(id, row)
+          put_aside(id, row)
         elseif row then
           claim(id, row, own)
           limit = limit - 1

@@ -3,9 +3,10 @@
 -- KEYS:  [1] the backend's tag
 -- ARGV:  [1] now, or empty; [2] runner; [3] how many jobs at most, of each kind; [4] the microseconds for which
 --        tallies are kept by the minute
--- Reply: how many were promoted; how many have expired; ready queues; paused queues; instructions: worker, order, number;
+-- Reply: how many were promoted; how many have expired; how many were admitted; ready queues; paused queues;
+--        instructions: worker, order, number;
 --        cancellations: worker, id, token, reason
---: include keys clock rows batch moves queues
+--: include keys clock rows batch moves queues admitting
 
 local limit, now = tonumber(ARGV[3]), string.format('%.0f', NOW)
 
@@ -34,9 +35,10 @@ for _, id in ipairs(due) do
   local row = scheduled[id]
   leave(id, row)
   row.place = next_place(row.place)
-  enter(id, row, RUNNABLE)
+  queue_up(id, row)
 end
 flush()
+local admitted = admit_any(limit)
 
 if limit > 0 then
   local last = string.format('(%.0f', math.ceil((NOW - ARGV[4]) / 60000000))
@@ -68,4 +70,4 @@ local paused, names = paused_queues(), {}
 for queue in pairs(paused) do
   names[#names + 1] = queue
 end
-return { #due, #expired, ready_queues(paused), names, instructions, cancellations }
+return { #due, #expired, admitted, ready_queues(paused), names, instructions, cancellations }

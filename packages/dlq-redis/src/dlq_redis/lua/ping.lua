@@ -10,7 +10,7 @@ local kinds = {
   [ASKED] = 'set', [REASONS] = 'hash', [HOLDERS] = 'set', [PARKED] = 'set', [PAUSES] = 'hash', [BEATS] = 'hash',
   [WAKE] = 'stream', [RELAYED] = 'zset', [SCHEDULES] = 'hash', [STANDINGS] = 'hash', [AGENDA] = 'zset',
   [LISTED .. 'static'] = 'zset', [LISTED .. 'dynamic'] = 'zset', [FIRES] = 'hash', [FIRES_DUE] = 'zset',
-  [FIRES_AT] = 'zset', [TOTALS] = 'hash', [MINUTES] = 'zset',
+  [FIRES_AT] = 'zset', [TOTALS] = 'hash', [MINUTES] = 'zset', [LINES] = 'zset', [SEMAPHORES] = 'hash', [OPEN] = 'set',
 }
 for state = 1, 7 do
   kinds[COUNT .. state] = 'hash'

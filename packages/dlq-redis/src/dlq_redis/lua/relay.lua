@@ -3,7 +3,7 @@
 -- KEYS:  [1] the backend's tag
 -- ARGV:  [1] now, or empty; then for each job two: its head, its data
 -- Reply: 1
---: include keys clock rows batch moves enqueueing
+--: include keys clock rows batch moves queues admitting enqueueing
 
 local ids, seen, marks = ids_in(2, #ARGV), {}, {}
 for at, mark in ipairs(many('ZMSCORE', RELAYED, ids)) do

@@ -19,7 +19,7 @@ for _, id in ipairs(known) do
     row.attempts, row.interruptions, row.expires, row.keep, row.started = 0, 0, 0, 0, 0
     row.worker, row.result = '', ''
     row.place = next_place(row.place)
-    enter(id, row, RUNNABLE)
+    queue_up(id, row)
     revived[#revived + 1] = id
   end
 end

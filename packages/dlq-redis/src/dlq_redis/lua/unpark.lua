@@ -10,7 +10,7 @@ for at = 2, #ARGV do
   local rows, ids = load(redis.call('SMEMBERS', PARKED .. ':' .. ARGV[at]))
   for _, id in ipairs(ids) do
     leave(id, rows[id])
-    enter(id, rows[id], RUNNABLE)
+    queue_up(id, rows[id])
   end
   unparked = unparked + #ids
   flush()

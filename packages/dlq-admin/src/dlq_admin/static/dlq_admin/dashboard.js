@@ -39,6 +39,13 @@
     morphChildren(from, to);
   }
 
+  // The next node without a key that is of the same kind.
+  function alike(place, child) {
+    let node = place;
+    while (node && (keyOf(node) || node.nodeName !== child.nodeName)) node = node.nextSibling;
+    return node;
+  }
+
   function morphChildren(from, to) {
     const kept = new Map();
     for (const child of from.children) {
@@ -47,8 +54,7 @@
     let place = from.firstChild;
     for (const child of [...to.childNodes]) {
       const key = keyOf(child);
-      let known = key ? kept.get(key) : null;
-      if (!known && !key && place && !keyOf(place)) known = place;
+      const known = key ? kept.get(key) : alike(place, child);
       if (known && known.nodeName === child.nodeName) {
         if (known !== place) from.insertBefore(known, place);
         else place = place.nextSibling;
@@ -91,8 +97,9 @@
       const answer = await fetch(location.href, { headers: { "Dlq-Fragment": "1" }, credentials: "same-origin", redirect: "error" });
       // 404 and 503 have something to say too: what was there is gone, or the store is away.
       if (!answer.ok && answer.status !== 404 && answer.status !== 503) throw new Error(answer.statusText);
-      const next = new DOMParser().parseFromString(await answer.text(), "text/html").body;
-      morphChildren(region, next);
+      const next = document.createElement("template");
+      next.innerHTML = await answer.text();
+      morphChildren(region, next.content);
       show(true);
       // A page that takes long to make is asked for less often: a store has more to do than to be looked at.
       pause = Math.max(EVERY, 50 * (performance.now() - began));

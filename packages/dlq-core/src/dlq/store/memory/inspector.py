@@ -19,6 +19,7 @@ from dlq.store.inspector import (
     JobFilter,
     JobPage,
     QueueCounts,
+    SlotCounts,
 )
 from dlq.store.memory.jobs import StoredJob, record_of
 from dlq.store.memory.store import MemoryStore, clock
@@ -64,6 +65,21 @@ class MemoryInspector(Inspector):
                 )
                 for id, known in sorted(self._store.runners.items())
             ]
+
+    def slots(self, limit: int, *, after: str = "") -> list[SlotCounts]:
+        with self._store.lock:
+            admission = self._store.admission
+            found = [
+                SlotCounts(
+                    key=slot.key,
+                    limit=slot.limit,
+                    held=len(admission.held(mark)),
+                    waiting=len(admission.waiting(mark)),
+                )
+                for mark, slot in admission.slots.items()
+                if slot.key > after
+            ]
+        return sorted((s for s in found if s.held or s.waiting), key=lambda s: s.key)[:limit]
 
     def jobs(self, chosen: JobFilter, *, limit: int, before: UUID | None = None) -> list[JobRecord]:
         with self._store.lock:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dlq.job import LOG_LINES, Attempt, Claim, Counted, Failure, JobRecord, NewJob, Note, Outcome
-from dlq.states import FINISHED, State
+from dlq.states import FINISHED, State, Waits
 
 __all__ = ["StoredJob", "claim_of", "oldest", "record_of"]
 
@@ -25,6 +25,10 @@ class StoredJob:
     """The version of its task that it waits for."""
     due_at: datetime | None = None
     expires_at: datetime | None = None
+    line: str | None = None
+    """Where it waits for a slot; None for a job without limits."""
+    waits: Waits | None = None
+    """What it waits for while it is blocked."""
     token: int = 0
     settled: tuple[int, str] | None = None
     """The last token that settled the job, and who settled with it."""
@@ -48,8 +52,24 @@ class StoredJob:
         """From when on it could have run."""
         return max(self.enqueued_at, self.new.run_after or self.enqueued_at)
 
+    def queue(self, sequence: int) -> None:
+        """Its time has come: it is ready, or waits for a slot."""
+        if self.line is None:
+            self.state, self.sequence = State.READY, sequence
+        else:
+            self.block(sequence)
+
+    def block(self, sequence: int) -> None:
+        """Wait for a slot."""
+        self.state, self.waits, self.sequence = State.BLOCKED, Waits.LIMIT, sequence
+
+    def admit(self, sequence: int) -> None:
+        """Have the slot."""
+        self.state, self.waits, self.sequence = State.READY, None, sequence
+
     def finish(self, state: State, now: datetime) -> None:
         """Reach a finished state without having run; a failed job, which ran, keeps what is known of that."""
+        self.waits = None
         if self.state is not State.FAILED:
             self.started_at = self.worker = None
         self.state, self.finished_at, self.due_at, self.parked_for = state, now, None, None
@@ -91,10 +111,11 @@ class StoredJob:
         self.worker = None
         if self.state is State.SCHEDULED:
             self.due_at = now + timedelta(seconds=outcome.delay)
-        elif self.state is State.BLOCKED and outcome.version is not None:
-            self.parked_for = (self.new.task, outcome.version)
+        elif self.state is State.BLOCKED:
+            self.waits = Waits.TASK
+            self.parked_for = (self.new.task, outcome.version or 1)
         elif self.state is State.READY and outcome.counted is Counted.ATTEMPT:
-            self.sequence = next(iter(sequence))
+            self.queue(next(iter(sequence)))
 
     def _end(self, outcome: Outcome, started_at: datetime, now: datetime) -> None:
         self.result, self.started_at, self.finished_at = outcome.result, started_at, now
@@ -107,7 +128,7 @@ class StoredJob:
 
     def revive(self, sequence: int) -> None:
         """Become ready again after the end."""
-        self.state, self.sequence = State.READY, sequence
+        self.queue(sequence)
         self.attempts = self.interruptions = 0
         self.started_at = self.finished_at = self.keep_until = self.expires_at = None
         self.worker = self.result = self.reason = None
@@ -147,6 +168,7 @@ def claim_of(job: StoredJob) -> Claim:
         overrides=job.new.overrides,
         expires_at=job.expires_at,
         metadata=job.metadata,
+        line=job.line,
     )
 
 
@@ -180,4 +202,6 @@ def record_of(job: StoredJob) -> JobRecord:
         progress=job.progress,
         message=job.message,
         log=tuple(job.log),
+        limits=job.new.limits,
+        waits=job.waits,
     )

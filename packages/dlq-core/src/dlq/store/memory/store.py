@@ -11,8 +11,10 @@ from uuid import UUID
 
 from dlq.errors import RunnerUnknown
 from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.limits import line_of, slot_of
 from dlq.states import WAITING, State
 from dlq.store.base import CANCELLABLE, Store, Version
+from dlq.store.memory.admission import Admission
 from dlq.store.memory.jobs import StoredJob, claim_of, oldest, record_of
 from dlq.store.memory.tallies import MemoryTallies
 from dlq.store.schedules import FireRecord, ScheduleRecord
@@ -51,6 +53,8 @@ class MemoryStore(Store):
         self._heard = threading.local()
         """For each thread that listens the number of the last word that it has heard."""
         self._sequence = count(1)
+        self.admission = Admission(self.jobs, self._sequence, self.tallies)
+        """Who gets the slots."""
 
     # --- Clients ---
 
@@ -60,21 +64,32 @@ class MemoryStore(Store):
             for new in jobs:
                 if new.id not in self.jobs:
                     self.jobs[new.id] = self._stored(new, now)
+                    self.admission.declare(self.jobs[new.id])
                     self.tallies.add(new, now, {"enqueued": 1})
             self._say({new.queue for new in jobs if self.jobs[new.id].state is State.READY})
+            self._admit({slot_of(line) for new in jobs if (line := self.jobs[new.id].line)}, now)
         return now
 
     def _stored(self, new: NewJob, now: datetime) -> StoredJob:
         waits = new.run_after is not None and new.run_after > now
-        return StoredJob(
+        job = StoredJob(
             new,
             enqueued_at=now,
-            state=State.SCHEDULED if waits else State.READY,
+            state=State.SCHEDULED,
             sequence=next(self._sequence),
             metadata=new.metadata,
             due_at=new.run_after if waits else None,
             expires_at=_after(now, new.expires_after),
+            line=None if new.limits is None else line_of(self.alias, new.queue, new.limits),
         )
+        if not waits:
+            job.queue(job.sequence)
+        return job
+
+    def _admit(self, marks: Collection[str], now: datetime) -> None:
+        """Give the free slots of these keys to those that wait for them."""
+        admitted = self.admission.admit(len(self.jobs), self.paused_queues(now), now, marks)
+        self._say({job.new.queue for job in admitted})
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with self.lock:
@@ -103,6 +118,7 @@ class MemoryStore(Store):
                     already.append(outcome.id)
                 else:
                     stale.append(outcome.id)
+            self._admit({slot_of(outcome.line) for outcome in outcomes if outcome.line}, now)
             seat = self.workers.get(worker.id)
             registered = seat is not None and seat.incarnation == worker.incarnation
             ready = islice(self._ready(queues, now), limit) if registered else ()
@@ -180,8 +196,9 @@ class MemoryStore(Store):
         with self.lock:
             jobs = [job for job in self._in(State.BLOCKED) if job.parked_for in tasks]
             for job in jobs:
-                job.state, job.parked_for = State.READY, None
-            self._say({job.new.queue for job in jobs})
+                job.waits = job.parked_for = None
+                job.queue(job.sequence)
+            self._say({job.new.queue for job in jobs if job.state is State.READY})
             return len(jobs)
 
     def parked(self) -> list[Version]:
@@ -276,7 +293,7 @@ class MemoryStore(Store):
             jobs = self._found(ids, {State.FAILED, State.CANCELLED})
             for job in jobs:
                 job.revive(next(self._sequence))
-            self._say({job.new.queue for job in jobs})
+            self._say({job.new.queue for job in jobs if job.state is State.READY})
             return [job.new.id for job in jobs]
 
     def instruct(self, worker: str, order: Order) -> int | None:
@@ -303,6 +320,7 @@ class MemoryStore(Store):
             return Sight(
                 expired=self._expire(limit, now),
                 promoted=self._promote(limit, now),
+                admitted=self._admit_any(limit, now),
                 ready=self._waiting(paused),
                 paused=sorted(paused),
                 instructions=[
@@ -329,9 +347,19 @@ class MemoryStore(Store):
         due = [job for job in self._in(State.SCHEDULED) if job.due_at is not None and job.due_at <= now]
         due.sort(key=lambda job: (job.due_at, job.sequence))
         for job in due[:limit]:
-            job.state, job.due_at, job.sequence = State.READY, None, next(self._sequence)
-        self._say({job.new.queue for job in due[:limit]})
+            job.due_at = None
+            job.queue(next(self._sequence))
+        self._say({job.new.queue for job in due[:limit] if job.state is State.READY})
         return len(due[:limit])
+
+    def admit(self, limit: int, *, now: datetime | None = None) -> int:
+        with self.lock:
+            return self._admit_any(limit, now or clock())
+
+    def _admit_any(self, limit: int, now: datetime) -> int:
+        admitted = self.admission.admit(limit, self.paused_queues(now), now)
+        self._say({job.new.queue for job in admitted})
+        return len(admitted)
 
     def prune(
         self,

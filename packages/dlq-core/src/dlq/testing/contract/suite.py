@@ -14,6 +14,7 @@ from dlq.testing.contract.builders import MakeStore, register
 from dlq.testing.contract.cancelling import Cancelling
 from dlq.testing.contract.claiming import Claiming
 from dlq.testing.contract.concurrency import Concurrency
+from dlq.testing.contract.contending import Contending
 from dlq.testing.contract.enqueueing import Enqueueing
 from dlq.testing.contract.expiring import Expiring
 from dlq.testing.contract.fencing import Fencing
@@ -22,6 +23,7 @@ from dlq.testing.contract.inspecting import Inspecting
 from dlq.testing.contract.instructing import Instructing
 from dlq.testing.contract.intervening import Intervening
 from dlq.testing.contract.keeping import Keeping
+from dlq.testing.contract.limiting import Limiting
 from dlq.testing.contract.listening import Listening
 from dlq.testing.contract.liveness import Liveness
 from dlq.testing.contract.looking import Looking
@@ -66,6 +68,8 @@ class StoreContract(
     Tallying,
     Aliases,
     Concurrency,
+    Limiting,
+    Contending,
     Intervening,
     Modelled,
 ):

@@ -14,6 +14,7 @@ from dlq.job import Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.workers import Sight, WorkerRef
+from dlq_db.admitting import Admission, Admitted
 from dlq_db.clock import moment
 from dlq_db.dialects import statement
 from dlq_db.dialects.mysql.annotating import annotate
@@ -24,8 +25,10 @@ from dlq_db.dialects.mysql.looking import look
 from dlq_db.dialects.mysql.patience import limit_waits
 from dlq_db.dialects.mysql.settling import settle
 from dlq_db.dialects.mysql.transactions import committed
+from dlq_db.dialects.mysql.writing import put_behind
 from dlq_db.firing import advance
-from dlq_db.models import Runner, Worker
+from dlq_db.lines import released
+from dlq_db.models import Live, Runner, Worker
 from dlq_db.pruning import is_anything_over, prune
 from dlq_db.queues import waiting_queues
 from dlq_db.tallying import Folds
@@ -47,6 +50,21 @@ class MySQL:
     def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int | None]:
         """None for each: the column counts by itself when the rows are inserted."""
         return [None] * count
+
+    def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
+        """They are written anew, so that each gets the next ``seq``."""
+        found = Live.objects.using(connection.alias).in_bulk(ids)
+        lives = [found[id] for id in ids]
+        for live in lives:
+            live.state, live.waits = State.READY, None
+        put_behind(connection, lives)
+
+    def admit_of(
+        self, connection: BaseDatabaseWrapper, marks: Sequence[str], now: datetime | None
+    ) -> list[Admitted]:
+        """One transaction."""
+        with committed(connection):
+            return Admission(connection, self, now).admit_of(marks)
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
@@ -76,6 +94,8 @@ class MySQL:
             stale, already = (
                 settle(connection, backend, worker.id, outcomes, server) if outcomes else ([], [])
             )
+            if marks := released(outcomes):
+                Admission(connection, self, now).admit_of(marks)
             registered = incarnation == worker.incarnation
             claims = claim(connection, backend, worker.id, queues, limit, server.now) if registered else []
         return Exchanged(claims=claims, stale=stale, already=already, registered=registered)
@@ -91,7 +111,7 @@ class MySQL:
 
     def look(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
-    ) -> Sight:
+    ) -> tuple[Sight, bool]:
         """One statement, and more if there is something to write."""
         return look(connection, backend, runner, limit, now, self._folds)
 

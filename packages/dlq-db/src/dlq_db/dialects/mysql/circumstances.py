@@ -8,13 +8,18 @@ from typing import Any
 
 from dlq.errors import StoreNotReady, StoreRefused
 
-__all__ = ["COLUMNS", "Circumstances"]
+__all__ = ["COLUMNS", "ROOM", "Circumstances", "is_strict"]
 
 COLUMNS = "UTC_TIMESTAMP(6), @@max_allowed_packet, @@sql_mode"
 """The first columns of the first statement of a verb."""
 
 ROOM = 16_384
 """Bytes of a statement that are not data."""
+
+
+def is_strict(mode: str) -> bool:
+    """Whether a server with this ``sql_mode`` refuses what does not fit, and does not cut it off."""
+    return "STRICT_" in mode or "TRADITIONAL" in mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Circumstances:
         Raises StoreNotReady for a server that would cut data to size without a word.
         """
         clock, max_packet, mode = row[:3]
-        if "STRICT_" not in mode and "TRADITIONAL" not in mode:
+        if not is_strict(mode):
             raise StoreNotReady(
                 f"The database's sql_mode {mode!r} cuts what does not fit, silently. Have it contain "
                 f"STRICT_TRANS_TABLES: on the server, or with init_command in the OPTIONS of DATABASES."

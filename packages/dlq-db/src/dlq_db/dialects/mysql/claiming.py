@@ -47,7 +47,7 @@ def claim(
 
 def _claim_of(row: tuple[Any, ...], worker: str, now: datetime) -> Claim:
     id, token, attempts, interruptions, task, queue, payload, priority, run_after, enqueued_at = row[:10]
-    max_attempts, max_interruptions, overrides, expires_at, metadata = row[10:]
+    max_attempts, max_interruptions, overrides, expires_at, metadata, line = row[10:]
     return Claim(
         id=UUID(id),
         token=token + 1,
@@ -66,6 +66,7 @@ def _claim_of(row: tuple[Any, ...], worker: str, now: datetime) -> Claim:
         overrides=overrides,
         expires_at=_aware(expires_at),
         metadata=metadata,
+        line=line,
     )
 
 

@@ -11,9 +11,11 @@ from django.db import IntegrityError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import NewJob
+from dlq.limits import limits_to_json
 from dlq.states import State
 from dlq_db.dialects.mysql.circumstances import COLUMNS, Circumstances
 from dlq_db.dialects.mysql.writing import insert, key, packed, size, utc
+from dlq_db.lines import first_state, line_for
 from dlq_db.tallying import Sums, add, count
 
 __all__ = ["enqueue"]
@@ -21,13 +23,13 @@ __all__ = ["enqueue"]
 ROWS = """
     dlq_job (
         id, backend, queue, task, priority, payload, overrides, metadata, run_after, max_attempts, max_interruptions,
-        enqueued_at, expires_at, attempts, interruptions
+        enqueued_at, expires_at, limits, attempts, interruptions
     )
 """
 # The column seq counts by itself.
 LIVES = """
     dlq_live (
-        id, backend, queue, priority, state, due_at, expires_at, token, settled, attempts, interruptions
+        id, backend, queue, priority, state, waits, due_at, expires_at, line, token, settled, attempts, interruptions
     )
 """
 KNOWN = f"""
@@ -99,16 +101,18 @@ def _row(connection: BaseDatabaseWrapper, backend: str, job: NewJob, now: dateti
     return (
         *(key(connection, job.id), backend, job.queue, job.task, job.priority),
         *(job.payload, job.overrides, job.metadata, utc(job.run_after)),
-        *(job.max_attempts, job.max_interruptions, utc(now), utc(_expiry(job, now)), 0, 0),
+        *(job.max_attempts, job.max_interruptions, utc(now), utc(_expiry(job, now))),
+        *(limits_to_json(job.limits), 0, 0),
     )
 
 
 def _live(connection: BaseDatabaseWrapper, backend: str, job: NewJob, now: datetime) -> tuple[Any, ...]:
     waits = job.run_after is not None and job.run_after > now
-    state, due_at = (State.SCHEDULED, job.run_after) if waits else (State.READY, None)
+    due_at, line = job.run_after if waits else None, line_for(backend, job)
+    state, waits_for = (State.SCHEDULED, None) if waits else first_state(line)
     return (
-        *(key(connection, job.id), backend, job.queue, job.priority, int(state)),
-        *(utc(due_at), utc(_expiry(job, now)), 0, 0, 0, 0),
+        *(key(connection, job.id), backend, job.queue, job.priority, int(state), waits_for),
+        *(utc(due_at), utc(_expiry(job, now)), line, 0, 0, 0, 0),
     )
 
 

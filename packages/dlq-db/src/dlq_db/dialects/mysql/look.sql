@@ -2,7 +2,8 @@
 --
 -- arguments  backend, runner, now (or null)
 -- reply      rows of kind, name, job, number and text:
---            clock, with the time as text; over and due, when a job has waited for too long, or is due;
+--            clock, with the time as text; over, due and waits, when a job has waited for too long, is due, or waits
+--            for a slot;
 --            ready and paused, for each queue that has a ready job or is paused, with its name;
 --            told, for each instruction: worker, -, number, order;
 --            cancel, for each cancellation: worker, job, token, reason
@@ -23,6 +24,10 @@ SELECT 'due', NULL, NULL, NULL, NULL FROM (
     WHERE backend = %(backend)s AND due_at <= CAST(COALESCE(%(now)s, UTC_TIMESTAMP(6)) AS datetime(6)) AND state = 1
     LIMIT 1
 ) due_one
+UNION ALL
+SELECT 'waits', NULL, NULL, NULL, NULL FROM (
+    SELECT 1 FROM dlq_live FORCE INDEX (dlq_live_line) WHERE waits = 2 LIMIT 1
+) waits_one
 UNION ALL
 SELECT 'ready', queue, NULL, NULL, NULL FROM (
     SELECT queue FROM dlq_live FORCE INDEX (dlq_live_ready)

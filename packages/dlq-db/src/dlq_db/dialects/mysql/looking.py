@@ -9,13 +9,13 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.states import State
 from dlq.workers import Cancellation, Instruction, Order, Sight
 from dlq_db.dialects import statement
 from dlq_db.dialects.mysql.locking import lock_due, lock_expired
 from dlq_db.dialects.mysql.transactions import committed
 from dlq_db.dialects.mysql.writing import put_behind, utc
 from dlq_db.endings import expire
+from dlq_db.lines import first_state
 from dlq_db.tallying import Folds, fold, is_anything_to_fold
 
 __all__ = ["look"]
@@ -30,8 +30,8 @@ def look(
     limit: int,
     now: datetime | None,
     folds: Folds,
-) -> Sight:
-    """See ``Store.look``."""
+) -> tuple[Sight, bool]:
+    """See ``Dialect.look``."""
     seen = _see(connection, backend, runner, now)
     at = datetime.fromisoformat(seen["clock"][0][3]).replace(tzinfo=UTC)
     expired = promoted = 0
@@ -43,7 +43,7 @@ def look(
     if limit and folds.are_due(at):
         folds.note(_fold(connection, backend, at), at)
     paused = {name for name, *_ in seen["paused"]}
-    return Sight(
+    sight = Sight(
         expired=expired,
         promoted=promoted,
         ready=sorted({name for name, *_ in seen["ready"]} - paused),
@@ -56,6 +56,7 @@ def look(
             for worker, job, token, reason in sorted(seen["cancel"], key=lambda row: UUID(row[1]))
         ],
     )
+    return sight, bool(seen["waits"])
 
 
 def _fold(connection: BaseDatabaseWrapper, backend: str, now: datetime) -> int:
@@ -83,6 +84,6 @@ def _expire(connection: BaseDatabaseWrapper, backend: str, limit: int, now: date
 def _promote(connection: BaseDatabaseWrapper, backend: str, limit: int, now: datetime) -> int:
     due = lock_due(connection, backend, now, limit)
     for live in due:
-        live.state, live.due_at = State.READY, None
+        (live.state, live.waits), live.due_at = first_state(live.line), None
     put_behind(connection, due)
     return len(due)

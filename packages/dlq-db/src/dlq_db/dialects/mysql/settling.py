@@ -23,7 +23,7 @@ JOB = (
     *("state", "result", "reason", "worker", "token", "settled_by", "attempts", "interruptions"),
     *("started_at", "finished_at", "keep_until"),
 )
-LIVE = ("state", "settled", "settled_by", "attempts", "interruptions", "due_at", "version")
+LIVE = ("state", "waits", "settled", "settled_by", "attempts", "interruptions", "due_at", "version")
 
 
 def settle(
@@ -85,6 +85,6 @@ def _return(connection: BaseDatabaseWrapper, returned: Sequence[Settled]) -> Non
 def _returned(connection: BaseDatabaseWrapper, done: Settled) -> tuple[Any, ...]:
     live = done.live
     return (
-        *(key(connection, live.pk), int(live.state), live.settled, live.settled_by),
+        *(key(connection, live.pk), int(live.state), live.waits, live.settled, live.settled_by),
         *(live.attempts, live.interruptions, utc(live.due_at), done.outcome.version),
     )

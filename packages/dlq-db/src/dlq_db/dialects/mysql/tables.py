@@ -21,6 +21,8 @@ INDEXES: Mapping[str, Mapping[str, str]] = {
         "dlq_live_due": "backend, due_at",
         "dlq_live_expiry": "backend, expires_at",
         "dlq_live_running": "worker, state",
+        "dlq_live_line": "waits, line, urgency, seq",
+        "dlq_live_slot": "line, state",
     },
     "dlq_schedule": {"dlq_schedule_due": "backend, look_at, `key`"},
 }

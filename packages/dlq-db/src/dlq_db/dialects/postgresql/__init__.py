@@ -17,6 +17,7 @@ from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.store.tallies import TALLIES_KEPT
 from dlq.workers import Sight, WorkerRef
+from dlq_db.admitting import MANY, Admission, Admitted
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql import sessions
 from dlq_db.dialects.postgresql.arguments import (
@@ -32,9 +33,20 @@ from dlq_db.dialects.postgresql.looking import Looking, Served
 from dlq_db.dialects.postgresql.marks import Place, Searches
 from dlq_db.dialects.postgresql.replies import claim_of, place_of, sight_of
 from dlq_db.dialects.postgresql.telling import tell
+from dlq_db.lines import released
 from dlq_db.tallying import FOLDED_AT_ONCE, Folds
 
 __all__ = ["PostgreSQL", "Searches"]
+
+READY = """
+    UPDATE dlq_live l
+    SET state = 3, waits = NULL, seq = n.seq
+    FROM (
+        SELECT id, nextval('dlq_seq') AS seq
+        FROM (SELECT id FROM unnest(%s::uuid[]) WITH ORDINALITY AS i (id, place) ORDER BY place) ordered
+    ) n
+    WHERE l.id = n.id
+"""
 
 
 class PostgreSQL:
@@ -63,6 +75,11 @@ class PostgreSQL:
             cursor.execute("SELECT nextval('dlq_seq') FROM generate_series(1, %s)", [count])
             return [seq for (seq,) in cursor.fetchall()]
 
+    def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
+        """One statement."""
+        with connection.cursor() as cursor:
+            cursor.execute(READY, [list(ids)])
+
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
     ) -> datetime:
@@ -71,7 +88,7 @@ class PostgreSQL:
         with connection.cursor() as cursor:
             cursor.execute(
                 statement("postgresql/enqueue.sql"),
-                {"backend": backend, "now": now, **job_columns(jobs)},
+                {"backend": backend, "now": now, **job_columns(backend, jobs)},
             )
             enqueued_at: datetime = cursor.fetchone()[0]
         return enqueued_at
@@ -86,7 +103,11 @@ class PostgreSQL:
         limit: int,
         now: datetime | None,
     ) -> Exchanged:
-        """One statement, and the same again when others have overtaken it: see there."""
+        """One statement, and the same again when others have overtaken it: see there.
+
+        Slots that are given back are given on between the settlement and the claims: three of them in one transaction.
+        """
+        marks = released(outcomes)
         turn = self._claiming.begin(queues)
         self._waiting.know(queues)
         arguments = {
@@ -99,13 +120,43 @@ class PostgreSQL:
             "now": now,
             **outcome_columns(outcomes),
         }
-        rows = _not_overtaken(lambda: self._rows(connection, "exchange", arguments))
+        rows = _not_overtaken(lambda: self._exchange(connection, arguments, marks, now))
         registered, stale, already, paused, walked, position = rows[0][:6]
         jobs = [row[7:] for row in rows if row[7] is not None]
         if registered:
             self._claiming.end(turn, [place_of(job) for job in jobs], limit, paused, walked, position)
         claims = [claim_of(job, worker.id) for job in jobs]
         return Exchanged(claims=claims, stale=stale or [], already=already or [], registered=registered)
+
+    def _exchange(
+        self,
+        connection: BaseDatabaseWrapper,
+        arguments: dict[str, Any],
+        marks: Sequence[str],
+        now: datetime | None,
+    ) -> list[tuple[Any, ...]]:
+        if not marks:
+            return self._rows(connection, "exchange", arguments)
+        keys = {"marks": marks, "most": MANY, "now": now}
+        settled, _, granted, claimed = self._several(
+            connection,
+            ("exchange", arguments | {"most": 0}),
+            ("lock", keys),
+            ("grant", keys),
+            ("exchange", arguments | outcome_columns([])),
+        )
+        if granted[0][-1]:
+            Admission(connection, self, now).admit_of(marks)
+        return [(row[0], *settled[0][1:3], *row[3:]) for row in claimed]
+
+    def admit_of(
+        self, connection: BaseDatabaseWrapper, marks: Sequence[str], now: datetime | None
+    ) -> list[Admitted]:
+        """Two statements in one transaction; more where somebody waits who is to be discarded, or to take a place."""
+        keys = {"marks": marks, "most": MANY, "now": now}
+        _, ((backends, queues, others),) = self._several(connection, ("lock", keys), ("grant", keys))
+        admitted = list(zip(backends, queues, strict=True))
+        return admitted + Admission(connection, self, now).admit_of(marks) if others else admitted
 
     def annotate(self, connection: BaseDatabaseWrapper, backend: str, notes: Sequence[Note]) -> list[UUID]:
         """One statement."""
@@ -124,19 +175,19 @@ class PostgreSQL:
 
     def look(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
-    ) -> Sight:
+    ) -> tuple[Sight, bool]:
         """One statement, and another one a minute."""
         glance = self._looking.begin()
         arguments = {"backend": backend, "runner": runner, "most": limit, "now": now}
         arguments |= glance.arguments | self._served.arguments(whole=glance.whole)
-        ((*sight, queues, priorities, seqs, walked, position, moment, last_due, last_expired),) = self._rows(
-            connection, "look", arguments
+        ((*sight, queues, priorities, seqs, walked, position, moment, last_due, last_expired, waits),) = (
+            self._rows(connection, "look", arguments)
         )
         self._looking.end(glance, map(Place, queues, priorities, seqs), walked, position)
         if limit:
             self._served.note(glance.began, moment, last_due, last_expired)
             self._fold(connection, backend, moment)
-        return sight_of(sight)
+        return sight_of(sight), waits
 
     def _fold(self, connection: BaseDatabaseWrapper, backend: str, now: datetime) -> None:
         if self._folds.are_due(now):
@@ -178,7 +229,7 @@ class PostgreSQL:
         self, connection: BaseDatabaseWrapper, backend: str, advances: Sequence[Advance], now: datetime | None
     ) -> Advanced:
         """One statement."""
-        arguments = {"backend": backend, "now": now, **advance_columns(advances)}
+        arguments = {"backend": backend, "now": now, **advance_columns(backend, advances)}
         ((at, keys, jobs),) = self._rows(connection, "advance", arguments)
         return Advanced(at=at, keys=keys, jobs=jobs)
 
@@ -186,6 +237,11 @@ class PostgreSQL:
         self, connection: BaseDatabaseWrapper, verb: str, arguments: dict[str, Any]
     ) -> list[tuple[Any, ...]]:
         return sessions.rows(connection, verb, arguments, pooled=self._pooled)
+
+    def _several(
+        self, connection: BaseDatabaseWrapper, *calls: tuple[str, dict[str, Any]]
+    ) -> list[list[tuple[Any, ...]]]:
+        return sessions.rows_of_several(connection, calls, pooled=self._pooled)
 
     def prune(
         self,

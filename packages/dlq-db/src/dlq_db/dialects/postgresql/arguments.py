@@ -7,7 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from dlq.job import NewJob, Note, Outcome
+from dlq.limits import limits_to_json
 from dlq.store.schedules import Advance
+from dlq_db.lines import line_for
 from dlq_db.logs import appended, text_of
 
 __all__ = ["advance_columns", "first_of_each", "job_columns", "note_columns", "outcome_columns"]
@@ -21,7 +23,7 @@ def first_of_each[T](items: Iterable[T], key: Callable[[T], object]) -> list[T]:
     return list(seen.values())
 
 
-def job_columns(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
+def job_columns(backend: str, jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
     """For enqueue.sql, and the same part of advance.sql."""
     return {
         "ids": [job.id for job in jobs],
@@ -35,10 +37,12 @@ def job_columns(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
         "overrides": [job.overrides for job in jobs],
         "expires_afters": [job.expires_after for job in jobs],
         "metadata": [job.metadata for job in jobs],
+        "limits": [limits_to_json(job.limits) for job in jobs],
+        "lines": [line_for(backend, job) for job in jobs],
     }
 
 
-def advance_columns(advances: Sequence[Advance]) -> dict[str, list[Any]]:
+def advance_columns(backend: str, advances: Sequence[Advance]) -> dict[str, list[Any]]:
     """For advance.sql."""
     fires = [(advance.key, fire) for advance in advances for fire in advance.fires]
     return {
@@ -54,7 +58,7 @@ def advance_columns(advances: Sequence[Advance]) -> dict[str, list[Any]]:
         "outcomes": [fire.outcome.value for _, fire in fires],
         "fire_jobs": [fire.job_id for _, fire in fires],
         "fire_reasons": [fire.reason for _, fire in fires],
-        **job_columns([fire.job for _, fire in fires if fire.job is not None]),
+        **job_columns(backend, [fire.job for _, fire in fires if fire.job is not None]),
     }
 
 

@@ -63,6 +63,8 @@ DECLARE
     given_overrides CONSTANT text[] := ARRAY[job ->> 'overrides'];
     given_expires_afters CONSTANT float8[] := ARRAY[job ->> 'expires_after'];
     given_metadata CONSTANT text[] := ARRAY[job ->> 'metadata'];
+    given_limits CONSTANT text[] := ARRAY[NULL];
+    given_lines CONSTANT text[] := ARRAY[NULL];
     stored_at timestamptz;
 BEGIN
     IF octet_length(arguments) > (job ->> 'max_payload')::bigint THEN

@@ -68,7 +68,10 @@ recorded AS (
 ),
 returned AS (
     UPDATE dlq_live l
-    SET state = o.state, settled = o.token, settled_by = %(worker)s,
+    SET state = CASE WHEN o.state = 3 AND o.counted = 1 AND l.line IS NOT NULL THEN 2 ELSE o.state END,
+        -- A retry needs a slot anew; whoever keeps the place keeps the slot too.
+        waits = CASE WHEN o.state = 2 THEN 1 WHEN o.state = 3 AND o.counted = 1 AND l.line IS NOT NULL THEN 2 END,
+        settled = o.token, settled_by = %(worker)s,
         attempts = l.attempts + (o.counted = 1)::int,
         interruptions = l.interruptions + (o.counted = 2)::int,
         due_at = CASE WHEN o.state = 1 THEN moment.now + make_interval(secs => o.delay) END, version = o.version,
@@ -180,7 +183,7 @@ held AS (
     SET state = 4, token = l.token + 1, worker = %(worker)s, claimed_at = moment.now
     FROM picked, moment
     WHERE l.id = picked.id
-    RETURNING l.id, l.token, l.attempts, l.interruptions, l.priority, l.seq, l.claimed_at, picked.place
+    RETURNING l.id, l.token, l.attempts, l.interruptions, l.priority, l.seq, l.claimed_at, l.line, picked.place
 )
 SELECT
     EXISTS (SELECT FROM seat),
@@ -190,7 +193,7 @@ SELECT
     1 / (SELECT 1 - coalesce(bool_or(overtaken), false)::int FROM unsettled),
     h.id, h.token, h.attempts, h.interruptions, h.claimed_at,
     j.task, j.queue, j.payload, j.priority, j.run_after, j.enqueued_at, j.max_attempts, j.max_interruptions, j.overrides,
-    j.expires_at, j.metadata, h.seq
+    j.expires_at, j.metadata, h.line, h.seq
 FROM (VALUES (1)) AS always (one)
 LEFT JOIN (held h JOIN dlq_job j ON j.id = h.id) ON true
 ORDER BY h.place, h.priority DESC, h.seq

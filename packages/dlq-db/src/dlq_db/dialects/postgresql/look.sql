@@ -7,7 +7,7 @@
 --            (worker, order, number), its cancellations as four (worker, job, token, reason); for the marks: the first
 --            ready jobs, in paused queues too, as three arrays (queue, priority, seq), walked (index entries that were
 --            read), position (the last seq given), now; and when there were as many as the limit, the last due_at that
---            was promoted, and the last expires_at that was failed
+--            was promoted, and the last expires_at that was failed; and whether any job waits for a slot
 --
 -- With marks, no search begins at the head of its index: see marks.py.
 --
@@ -76,10 +76,11 @@ numbered AS MATERIALIZED (
 ),
 promoted AS (
     UPDATE dlq_live l
-    SET state = 3, due_at = NULL, seq = n.seq
+    SET state = CASE WHEN l.line IS NULL THEN 3 ELSE 2 END, waits = CASE WHEN l.line IS NOT NULL THEN 2 END,
+        due_at = NULL, seq = n.seq
     FROM numbered n
     WHERE l.id = n.id
-    RETURNING l.queue
+    RETURNING l.queue, l.line
 ),
 paused AS MATERIALIZED (
     SELECT queue
@@ -128,7 +129,7 @@ first AS MATERIALIZED (
 ),
 ready AS (
     SELECT queue FROM first
-    UNION SELECT queue FROM promoted
+    UNION SELECT queue FROM promoted WHERE line IS NULL
     EXCEPT SELECT queue FROM paused
 ),
 walked AS MATERIALIZED (
@@ -166,5 +167,6 @@ SELECT
     ARRAY(SELECT queue FROM first), ARRAY(SELECT priority FROM first), ARRAY(SELECT seq FROM first),
     (SELECT entries FROM walked), coalesce(pg_sequence_last_value('dlq_seq'::regclass), 0), (SELECT now FROM moment),
     (SELECT CASE WHEN count(*) = %(most)s THEN max(due_at) END FROM due),
-    (SELECT CASE WHEN count(*) = %(most)s THEN max(expires_at) END FROM over)
+    (SELECT CASE WHEN count(*) = %(most)s THEN max(expires_at) END FROM over),
+    EXISTS (SELECT FROM dlq_live WHERE waits = 2) OR EXISTS (SELECT FROM promoted WHERE line IS NOT NULL)
 FROM instruction i, cancellation c

@@ -15,7 +15,9 @@ __all__ = ["claim_of", "place_of", "sight_of"]
 def claim_of(row: Sequence[Any], worker: str) -> Claim:
     """What a row of exchange.sql says of a job."""
     id, token, attempts, interruptions, claimed_at, task, queue, payload, priority = row[:9]
-    run_after, enqueued_at, max_attempts, max_interruptions, overrides, expires_at, metadata, _ = row[9:]
+    run_after, enqueued_at, max_attempts, max_interruptions, overrides, expires_at, metadata, line, _ = row[
+        9:
+    ]
     return Claim(
         id=id,
         token=token,
@@ -34,12 +36,13 @@ def claim_of(row: Sequence[Any], worker: str) -> Claim:
         overrides=overrides,
         expires_at=expires_at,
         metadata=metadata,
+        line=line,
     )
 
 
 def place_of(row: Sequence[Any]) -> Place:
     """The same row, for the marks."""
-    return Place(queue=row[6], priority=row[8], seq=row[16])
+    return Place(queue=row[6], priority=row[8], seq=row[17])
 
 
 def sight_of(row: Sequence[Any]) -> Sight:

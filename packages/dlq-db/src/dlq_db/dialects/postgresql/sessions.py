@@ -8,6 +8,7 @@ round trip.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -18,7 +19,7 @@ from django.db.backends.utils import CursorDebugWrapper
 from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql.patience import limit_waits
 
-__all__ = ["dedicate", "rows"]
+__all__ = ["dedicate", "rows", "rows_of_several"]
 
 LIMITS = {
     "statement_timeout": "20s",
@@ -86,6 +87,26 @@ def rows(
             return _in_one_message(connection.connection, sql, arguments)
         with psycopg.Cursor(connection.connection) as cursor:
             return cursor.execute(sql, arguments, prepare=True).fetchall()
+
+
+def rows_of_several(
+    connection: BaseDatabaseWrapper, calls: Sequence[tuple[str, dict[str, Any]]], *, pooled: bool
+) -> list[list[tuple[Any, ...]]]:
+    """What the statements of several verbs answer, in one transaction. Each sees what was there when it began.
+
+    They go off together, and cost one round trip, where no pooler is between.
+    """
+    connection.ensure_connection()
+    texts = [(statement(f"postgresql/{verb}.sql"), arguments) for verb, arguments in calls]
+    server = connection.connection
+    with connection.wrap_database_errors, _logged(connection, texts[0][0], texts[0][1]):
+        if pooled:
+            with server.transaction(), psycopg.ClientCursor(server) as cursor:
+                cursor.execute(BY_THE_WAY)
+                return [cursor.execute(sql, arguments).fetchall() for sql, arguments in texts]
+        with server.pipeline(), server.transaction():
+            cursors = [psycopg.Cursor(server).execute(*text, prepare=True) for text in texts]
+        return [cursor.fetchall() for cursor in cursors]
 
 
 def _in_one_message(

@@ -17,20 +17,24 @@ from dlq.job import Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.workers import Sight, WorkerRef
+from dlq_db.admitting import Admission, Admitted
 from dlq_db.dialects.sqlite.annotating import annotate
 from dlq_db.dialects.sqlite.claiming import claim
 from dlq_db.dialects.sqlite.enqueueing import enqueue
 from dlq_db.dialects.sqlite.looking import look
 from dlq_db.dialects.sqlite.settling import settle
 from dlq_db.dialects.sqlite.watching import Watcher
-from dlq_db.dialects.sqlite.writing import immediate, reserve
+from dlq_db.dialects.sqlite.writing import immediate, key, reserve, write_many
 from dlq_db.firing import advance
+from dlq_db.lines import released
 from dlq_db.models import Runner, Worker
 from dlq_db.pruning import is_anything_over, prune
 from dlq_db.queues import waiting_queues
 from dlq_db.tallying import Folds
 
 __all__ = ["SQLite"]
+
+READY = "UPDATE dlq_live SET state = 3, waits = NULL, seq = %s WHERE id = %s"
 
 
 class SQLite:
@@ -47,6 +51,20 @@ class SQLite:
     def places(self, connection: BaseDatabaseWrapper, count: int) -> Sequence[int]:
         """One statement."""
         return reserve(connection, count)
+
+    def make_ready(self, connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> None:
+        """One statement for each."""
+        places = reserve(connection, len(ids))
+        write_many(
+            connection, READY, [(seq, key(connection, id)) for seq, id in zip(places, ids, strict=True)]
+        )
+
+    def admit_of(
+        self, connection: BaseDatabaseWrapper, marks: Sequence[str], now: datetime | None
+    ) -> list[Admitted]:
+        """One transaction."""
+        with immediate(connection):
+            return Admission(connection, self, now).admit_of(marks)
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
@@ -72,6 +90,8 @@ class SQLite:
         seats = Worker.objects.using(connection.alias).filter(backend=backend, name=worker.id)
         with immediate(connection):
             stale, already = settle(connection, backend, worker.id, outcomes, now)
+            if marks := released(outcomes):
+                Admission(connection, self, now).admit_of(marks)
             registered = seats.filter(incarnation=worker.incarnation).exists()
             claims = claim(connection, backend, worker.id, queues, limit, now) if registered else []
         return Exchanged(claims=claims, stale=stale, already=already, registered=registered)
@@ -87,7 +107,7 @@ class SQLite:
 
     def look(
         self, connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime | None
-    ) -> Sight:
+    ) -> tuple[Sight, bool]:
         """Reads, and writes if there is something to write."""
         return look(connection, backend, runner, limit, now or timezone.now(), self._folds)
 

@@ -9,9 +9,11 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import NewJob
+from dlq.limits import limits_to_json
 from dlq.states import State
 from dlq_db.chunks import chunks
 from dlq_db.dialects.sqlite.writing import key, reserve, write_many
+from dlq_db.lines import first_state, line_for
 from dlq_db.models import Job
 from dlq_db.tallying import Sums, add, count
 
@@ -20,13 +22,14 @@ __all__ = ["enqueue"]
 JOB = """
     INSERT INTO dlq_job (
         id, backend, queue, task, priority, payload, overrides, metadata, run_after, max_attempts, max_interruptions,
-        enqueued_at, expires_at, attempts, interruptions
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)
+        enqueued_at, expires_at, limits, attempts, interruptions
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)
 """
 LIVE = """
     INSERT INTO dlq_live (
-        id, backend, queue, priority, state, seq, due_at, expires_at, token, settled, attempts, interruptions
-    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0)
+        id, backend, queue, priority, state, waits, seq, due_at, expires_at, line, token, settled, attempts,
+        interruptions
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0)
 """
 
 
@@ -45,11 +48,19 @@ def enqueue(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob
             (
                 *(id, backend, job.queue, job.task, job.priority, job.payload, job.overrides, job.metadata),
                 *(run_after, job.max_attempts, job.max_interruptions, at(now), expires_at),
+                limits_to_json(job.limits),
             )
         )
-        state, due_at = (State.SCHEDULED, run_after) if waits else (State.READY, None)
+        line = line_for(backend, job)
+        state, waits_for = (State.SCHEDULED, None) if waits else first_state(line)
+        due_at = run_after if waits else None
+        live_rows.append(
+            (
+                *(id, backend, job.queue, job.priority, int(state), waits_for, place, due_at, expires_at),
+                line,
+            )
+        )
         add(sums, (job.queue, job.task), {"enqueued": 1})
-        live_rows.append((id, backend, job.queue, job.priority, int(state), place, due_at, expires_at))
     write_many(connection, JOB, job_rows)
     write_many(connection, LIVE, live_rows)
     count(connection, backend, sums, now)

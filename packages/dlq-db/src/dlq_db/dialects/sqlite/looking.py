@@ -7,23 +7,24 @@ from datetime import datetime
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
-from dlq.states import State
+from dlq.states import State, Waits
 from dlq.workers import Cancellation, Instruction, Order, Sight
 from dlq_db.dialects.sqlite.writing import immediate, key, reserve, write_many
 from dlq_db.endings import expire
+from dlq_db.lines import first_state
 from dlq_db.models import Live, Worker
 from dlq_db.queues import paused_queues, waiting_queues
 from dlq_db.tallying import Folds, fold, is_anything_to_fold
 
 __all__ = ["look"]
 
-PROMOTE = "UPDATE dlq_live SET state = %s, due_at = NULL, seq = %s WHERE id = %s"
+PROMOTE = "UPDATE dlq_live SET state = %s, waits = %s, due_at = NULL, seq = %s WHERE id = %s"
 
 
 def look(
     connection: BaseDatabaseWrapper, backend: str, runner: str, limit: int, now: datetime, folds: Folds
-) -> Sight:
-    """See ``Store.look``."""
+) -> tuple[Sight, bool]:
+    """See ``Dialect.look``."""
     over = _live(connection, backend).filter(expires_at__lte=now, state__lt=State.RUNNING)
     due = _live(connection, backend).filter(state=State.SCHEDULED, due_at__lte=now)
     expired = promoted = 0
@@ -35,7 +36,7 @@ def look(
         folds.note(_fold(connection, backend, now), now)
     paused = paused_queues(connection, backend, now)
     seats = Worker.objects.using(connection.alias).filter(backend=backend, runner__name=runner)
-    return Sight(
+    sight = Sight(
         expired=expired,
         promoted=promoted,
         ready=waiting_queues(connection, backend, now),
@@ -43,6 +44,7 @@ def look(
         instructions=_instructions(seats),
         cancellations=_cancellations(connection, backend, seats),
     )
+    return sight, Live.objects.using(connection.alias).filter(waits=Waits.LIMIT).exists()
 
 
 def _fold(connection: BaseDatabaseWrapper, backend: str, now: datetime) -> int:
@@ -65,11 +67,13 @@ def _expire(
 
 
 def _promote(connection: BaseDatabaseWrapper, due: QuerySet[Live], limit: int) -> int:
-    ids = list(due.order_by("due_at", "seq").values_list("pk", flat=True)[:limit])
-    places = reserve(connection, len(ids))
-    rows = [(int(State.READY), seq, key(connection, id)) for seq, id in zip(places, ids, strict=True)]
+    jobs = list(due.order_by("due_at", "seq").values_list("pk", "line")[:limit])
+    places = reserve(connection, len(jobs))
+    rows = [
+        (*first_state(line), seq, key(connection, id)) for seq, (id, line) in zip(places, jobs, strict=True)
+    ]
     write_many(connection, PROMOTE, rows)
-    return len(ids)
+    return len(jobs)
 
 
 def _instructions(seats: QuerySet[Worker]) -> list[Instruction]:

@@ -25,7 +25,7 @@ JOB = """
 """
 LIVE = """
     UPDATE dlq_live
-    SET state = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s,
+    SET state = %s, waits = %s, settled = %s, settled_by = %s, attempts = %s, interruptions = %s, due_at = %s, seq = %s,
         version = %s
     WHERE id = %s
 """
@@ -72,7 +72,7 @@ def _return(connection: BaseDatabaseWrapper, returned: Sequence[Settled]) -> Non
         LIVE,
         [
             (
-                *(int(done.live.state), done.live.settled, done.live.settled_by),
+                *(int(done.live.state), done.live.waits, done.live.settled, done.live.settled_by),
                 *(done.live.attempts, done.live.interruptions, at(done.due_at), done.live.seq),
                 done.outcome.version,
                 key(connection, done.live.pk),

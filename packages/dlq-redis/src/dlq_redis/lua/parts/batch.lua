@@ -2,6 +2,7 @@
 -- error leaves nothing half done. Removals go first: in one script a job may leave a key and enter it again.
 local MOST = 1000  -- values in one command: Lua's stack has an end
 local added, dropped, rows_to_write, changes, queued, parked, holders, tallied = {}, {}, {}, {}, {}, {}, {}, {}
+local lines, touched = {}, {}
 
 local function list_in(lists, key)
   local list = lists[key]
@@ -72,6 +73,17 @@ local function many(command, key, list)
   return found
 end
 
+-- The keys of which slots were given back, or for which jobs have begun to wait, since this was asked last.
+local function take_touched()
+  local marks = {}
+  for mark in pairs(touched) do
+    marks[#marks + 1] = mark
+  end
+  touched = {}
+  table.sort(marks)
+  return marks
+end
+
 -- Whoever waits for jobs is told when a queue has some again. A queue that had some is known to have.
 local function tell(queues)
   if #queues > 0 then
@@ -108,6 +120,15 @@ local function flush()
   for worker in pairs(holders) do
     redis.call(redis.call('EXISTS', RUN .. worker) == 1 and 'SADD' or 'SREM', HOLDERS, worker)
   end
+  for line in pairs(lines) do
+    redis.call('ZREM', LINES, line)
+    if redis.call('EXISTS', LINE .. line) == 1 then
+      redis.call('ZADD', LINES, 0, line)
+    end
+  end
+  for mark in pairs(touched) do
+    redis.call('SADD', OPEN, mark)
+  end
   in_parts('HSET', ROWS, rows_to_write)
   for state, counts in pairs(changes) do
     for queue, by in pairs(counts) do
@@ -119,4 +140,5 @@ local function flush()
   write_tallies()
   tell(woken)
   added, dropped, rows_to_write, changes, queued, parked, holders, tallied = {}, {}, {}, {}, {}, {}, {}, {}
+  lines = {}
 end

@@ -26,13 +26,19 @@ local function store(first, ids, seen)
   local place = redis.call('INCRBY', SEQUENCE, #fresh) - #fresh
   local data = {}
   for _, at in ipairs(fresh) do
-    local id, priority, run_after, expires, queue, task = struct.unpack(HEAD, ARGV[at])
+    local id, priority, run_after, expires, queue, task, rest = struct.unpack(HEAD, ARGV[at])
+    local limits = string.sub(ARGV[at], rest)
     place = place + 1
     local row = {
       flags = 0, token = 0, settled = 0, attempts = 0, interruptions = 0, place = (100 - priority) * BAND + place,
       enqueued = NOW, expires = expires > 0 and NOW + expires or 0, at = 0, started = 0, keep = 0, queue = queue,
-      task = task, worker = '', by = '', result = '',
+      task = task, worker = '', by = '', result = '', limits = limits,
     }
+    if limits ~= '' then
+      mark(row, HAS_LIMITS, true)
+      redis.call('HSET', SEMAPHORES, mark_of(row), string.sub(limits, LINE_LENGTH + 1))
+      touched[mark_of(row)] = true
+    end
     data[#data + 1] = id
     data[#data + 1] = ARGV[at + 1]
     tally(row, 'e', 1)
@@ -40,10 +46,11 @@ local function store(first, ids, seen)
       row.at = run_after
       enter(id, row, SCHEDULED)
     else
-      enter(id, row, RUNNABLE)
+      queue_up(id, row)
     end
   end
   in_parts('HSET', DATA, data)
   flush()
+  admit_touched()
   return stored
 end

@@ -11,12 +11,32 @@ local function next_place(place)
   return place - place % BAND + redis.call('INCR', SEQUENCE)
 end
 
+local function give_slot_back(id, row)
+  if has(row, HAS_LIMITS) then
+    drop(SLOT .. mark_of(row), id)
+    drop(ADMITTED .. row.queue, id)
+    touched[mark_of(row)] = true
+  end
+end
+
+local function take_slot(id, row)
+  if has(row, HAS_LIMITS) then
+    add(SLOT .. mark_of(row), 0, id)
+    if row.state == RUNNABLE then
+      add(ADMITTED .. row.queue, row.place, id)
+    end
+  end
+end
+
 -- ``popped``: it was taken out of the list of its state already.
 local function leave(id, row, popped)
   local state = row.state
   count(row.queue, state, -1)
   if state < RUNNING and row.expires > 0 then
     drop(EXPIRY, id)
+  end
+  if state == RUNNABLE or state == RUNNING then
+    give_slot_back(id, row)
   end
   if popped then
     return
@@ -30,8 +50,11 @@ local function leave(id, row, popped)
     end
   elseif state == SCHEDULED then
     drop(DUE, id)
-  elseif state == BLOCKED then
+  elseif state == BLOCKED and row.at > 0 then
     list_in(parked, parked_for(row))[id] = false
+  elseif state == BLOCKED then
+    drop(LINE .. line_of(row), id)
+    lines[line_of(row)] = true
   else
     drop(row.keep > 0 and KEPT .. state or ENDED .. state, id)
   end
@@ -47,6 +70,9 @@ local function enter(id, row, state)
   if state < RUNNING and row.expires > 0 then
     add(EXPIRY, row.expires, id)
   end
+  if state == RUNNABLE or state == RUNNING then
+    take_slot(id, row)
+  end
   if state == RUNNABLE then
     local list = list_in(queued, row.queue)
     list[#list + 1] = row.place
@@ -56,8 +82,11 @@ local function enter(id, row, state)
     holders[row.worker] = true
   elseif state == SCHEDULED then
     add(DUE, row.at, id)
-  elseif state == BLOCKED then
+  elseif state == BLOCKED and row.at > 0 then
     list_in(parked, parked_for(row))[id] = true
+  elseif state == BLOCKED then
+    add(LINE .. line_of(row), row.place, id)
+    lines[line_of(row)], touched[mark_of(row)] = true, true
   elseif row.keep > 0 then
     add(KEPT .. state, row.keep, id)
   else
@@ -65,6 +94,12 @@ local function enter(id, row, state)
   end
   rows_to_write[#rows_to_write + 1] = id
   rows_to_write[#rows_to_write + 1] = write(row)
+end
+
+-- Its time has come: it is ready, or waits for a slot.
+local function queue_up(id, row)
+  row.at = 0
+  enter(id, row, has(row, HAS_LIMITS) and BLOCKED or RUNNABLE)
 end
 
 -- It ends without having run; a failed job, which ran, keeps what is known of that.

@@ -68,6 +68,10 @@ local function settle(id, row, said, by)
   else
     wait_again(row, said, state)
   end
-  enter(id, row, state)
+  if state == RUNNABLE and said.counted == ATTEMPT then
+    queue_up(id, row)  -- A retry needs a slot anew; whoever keeps the place keeps the slot too.
+  else
+    enter(id, row, state)
+  end
   tally_outcome(row, said)
 end

@@ -5,7 +5,7 @@
 -- ARGV:  [1] now, or empty; [2] how many jobs; then for each job two: its head, its data; then for each advance: its head,
 --        and each of its fires, all packed
 -- Reply: now; the keys that have moved on; the ids of the jobs that are stored
---: include keys clock rows batch moves enqueueing schedules
+--: include keys clock rows batch moves queues admitting enqueueing schedules
 
 local ADVANCE, FIRE = '>dddddI4c16', '>dc16'
 local after_jobs = 3 + 2 * tonumber(ARGV[2])
