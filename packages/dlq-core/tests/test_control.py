@@ -275,6 +275,37 @@ def test_a_copy_has_arguments_of_today_s_version(memory: MemoryBackend) -> None:
     assert json.loads(again.payload) == [["ann", 1], {}]
 
 
+def _failed(memory: MemoryBackend, **fields: Any) -> UUID:
+    worker = register(memory.store)
+    id = add(memory.store, **fields)
+    settle(memory.store, worker, Outcome.failed(claim_one(memory.store, worker), FAILURE))
+    return id
+
+
+def test_failed_jobs_are_retried_with_edited_arguments(memory: MemoryBackend) -> None:
+    ids = [_failed(memory, task=greet.module_path, payload=f'[["{name}"],{{}}]') for name in ("ann", "bob")]
+    chosen = JobFilter(states={State.FAILED}, tasks={greet.module_path})
+    assert retry_jobs(chosen, edit=lambda args, kwargs: ([args[0].title(), args[1]], kwargs)) == 2
+    jobs = [record(memory.store, id) for id in ids]
+    assert [json.loads(job.payload) for job in jobs] == [[["Ann", 1], {}], [["Bob", 1], {}]]
+    assert [(job.state, job.overrides) for job in jobs] == [(State.READY, '{"version": 2}')] * 2
+
+
+@pytest.mark.parametrize(
+    ("edit", "error"),
+    [
+        (lambda args, kwargs: ([{1}], kwargs), PayloadError),
+        (lambda args, kwargs: 1 / 0, ZeroDivisionError),
+    ],
+)
+def test_an_edit_that_cannot_be_changes_nothing(memory: MemoryBackend, edit: Any, error: Any) -> None:
+    id = _failed(memory, task=send.module_path)
+    before = record(memory.store, id)
+    with pytest.raises(error):
+        retry_jobs(id, edit=edit)
+    assert record(memory.store, id) == before
+
+
 def test_a_finished_job_can_be_copied_and_stays(memory: MemoryBackend) -> None:
     result = send.enqueue("ann")
     discard_jobs(result)

@@ -95,6 +95,7 @@ TIMED = {
 NAMED: dict[str, dict[str, Any]] = {
     "cancel": {"states": {State.FAILED}},
     "prune": {"task": "shop.tasks.send"},
+    "retry": {"edits": {}},
 }
 each_verb = pytest.mark.parametrize("verb", VERBS)
 

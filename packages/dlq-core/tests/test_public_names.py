@@ -45,6 +45,7 @@ PUBLIC_NAMES = [
     "TaskResult",
     "TaskTimeout",
     "UndiscardableError",
+    "Unique",
     "UnknownTask",
     "UpcastFailed",
     "WorkerLost",

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
+from uuid import UUID
 
 import psycopg
 import pymysql
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Note, Outcome
 from dlq.states import State
 from dlq.store import Store
-from dlq.testing.contract.builders import NOON, add, add_many, after, claim, new_job, register
+from dlq.testing.contract.builders import NOON, add, add_many, after, claim, claim_ids, new_job, register
+from dlq.testing.contract.deduplicating import unique_job
 from dlq.testing.contract.limiting import slot
 from dlq.testing.contract.schedule_builders import advance, fire, put, schedule
 from dlq.workers import WorkerRef
@@ -49,6 +52,15 @@ IN_ONE_STATEMENT: dict[str, Callable[[Store, WorkerRef], object]] = {
 def fire_all(schedules: DatabaseSchedules) -> None:
     done = schedules.advance([advance(found, fire(10), fire(11)) for found in schedules.listed(10)])
     assert len(done.jobs) == 4
+
+
+def _claimed_elsewhere(worker: WorkerRef) -> list[UUID]:
+    """What another process is given, beside whatever transaction is open here."""
+    store = DatabaseStore("default", database="postgres", listen_notify=False)
+    try:
+        return claim_ids(store, worker)
+    finally:
+        store.close()
 
 
 @pytest.fixture
@@ -106,6 +118,29 @@ class TestPostgreSQL:
         statements.clear()
         store.exchange(worker, outcomes, ["default"], 5)
         assert len(statements) == 1
+
+    def test_unique_jobs_take_one_statement_unless_some_are_duplicates(
+        self, store: DatabaseStore, statements: list[object]
+    ) -> None:
+        worker = register(store)
+        statements.clear()
+        store.enqueue([unique_job(f"account:{number}") for number in range(10)], now=NOON)
+        assert len(statements) == 1
+        outcomes = [Outcome.succeeded(held, "null", 1.0) for held in claim(store, worker, 10)]
+        statements.clear()
+        store.exchange(worker, outcomes, ["default"], 5)
+        assert len(statements) == 1
+        # What was settled has given its keys back.
+        assert store.enqueue([unique_job(f"account:{number}") for number in range(10)]).duplicates == {}
+
+    def test_enqueuing_a_duplicate_locks_nothing_of_the_first_job(self, store: DatabaseStore) -> None:
+        worker = register(store)
+        first = unique_job()
+        store.enqueue([first], now=NOON)
+        with transaction.atomic(using="postgres"):
+            store.enqueue([unique_job()], now=NOON)
+            with ThreadPoolExecutor(1) as other:
+                assert other.submit(_claimed_elsewhere, worker).result(30) == [first.id]
 
     @pytest.mark.parametrize("jobs", [1, 100, 3000])
     def test_an_exchange_looks_jobs_up_by_key_however_many_there_are(

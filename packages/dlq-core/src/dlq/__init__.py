@@ -46,6 +46,7 @@ from dlq.states import State
 from dlq.store.inspector import JobFilter
 from dlq.synchronous import SynchronousBackend
 from dlq.task import Task, task
+from dlq.unique import Unique
 
 __all__ = [
     "Attempt",
@@ -85,6 +86,7 @@ __all__ = [
     "TaskResult",
     "TaskTimeout",
     "UndiscardableError",
+    "Unique",
     "UnknownTask",
     "UpcastFailed",
     "WorkerLost",

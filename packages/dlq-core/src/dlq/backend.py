@@ -37,6 +37,7 @@ from dlq.store.instrumented import InstrumentedStore
 from dlq.store.memory import MemoryInspector, MemorySchedules, MemoryStore
 from dlq.store.schedules import Schedules
 from dlq.task import Task
+from dlq.unique import unique_for
 
 __all__ = ["Call", "MemoryBackend", "QueueBackend", "queue_backend"]
 
@@ -196,7 +197,8 @@ class QueueBackend(Sending, BaseTaskBackend):
         """
         prepared = [self._prepare(task, args, kwargs) for _ in runners]
         addressed = [
-            (replace(job, queue=broadcast_queue(runner)), result)
+            # One is enough for each runner, not for all of them.
+            (replace(job, queue=broadcast_queue(runner), unique=None), result)
             for runner, (job, result) in zip(runners, prepared, strict=True)
         ]
         self._dispatch(self._by_transaction(addressed))
@@ -243,6 +245,7 @@ class QueueBackend(Sending, BaseTaskBackend):
             metadata=None if metadata is None else payload.encode_value(metadata),
             limits=limits_for(task, args, kwargs) if isinstance(task, Task) else None,
             durability=task.durability if isinstance(task, Task) else None,
+            unique=unique_for(task, args, kwargs) if isinstance(task, Task) else None,
         )
         result: TaskResult[..., Any] = TaskResult(
             task=task,

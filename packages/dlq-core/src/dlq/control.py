@@ -12,18 +12,22 @@ from uuid import UUID
 from django.tasks.base import TaskResult as DjangoTaskResult
 from django.tasks.exceptions import TaskResultDoesNotExist
 
+from dlq import payload
 from dlq.backend import QueueBackend, queue_backend
 from dlq.errors import UndiscardableError
-from dlq.job import JobRecord
+from dlq.job import Edit, JobRecord
+from dlq.overrides import with_version
 from dlq.result import TaskResult, load_task
 from dlq.states import FINISHED, LIVE, WAITING, State
 from dlq.store import JobFilter
+from dlq.task import Task
 from dlq.versions import arguments_of
 from dlq.workers import Instruction, Order, WorkerInfo
 
 __all__ = [
     "Advance",
     "CancelCounts",
+    "EditArguments",
     "JobRef",
     "Jobs",
     "cancel_jobs",
@@ -59,15 +63,47 @@ type Jobs = JobFilter | JobRef | Iterable[JobRef]
 # --- Jobs ---
 
 
-def retry_jobs(jobs: Jobs, *, backend: str = "default", progress: Advance | None = None) -> int:
+type EditArguments = Callable[[list[Any], dict[str, Any]], tuple[Sequence[Any], Mapping[str, Any]]]
+"""Takes the arguments of a job, and returns those that it is to have."""
+
+
+def retry_jobs(
+    jobs: Jobs,
+    *,
+    backend: str = "default",
+    edit: EditArguments | None = None,
+    progress: Advance | None = None,
+) -> int:
     """Make failed and cancelled jobs ready again, behind those that wait; returns how many.
 
-    Jobs in other states are left as they are.
+    Jobs in other states are left as they are, and so are those whose unique key another has by now. ``edit`` is called
+    with the arguments of each, of today's version of its task, and returns others; its key stays.
 
-    Raises TaskResultDoesNotExist when a job was named that is not there; then nothing was changed.
+    Raises TaskResultDoesNotExist when a job was named that is not there; then nothing was changed. With ``edit``
+    also UnknownTask and UpcastFailed for a job whose arguments cannot be read here, PayloadError for arguments that
+    JSON cannot hold, and what it raises; jobs of batches before, of 500 each, have been retried then.
     """
-    chosen = _looked_up(jobs, backend)
-    return sum(len(owner.store.retry(ids)) for owner, ids in _batches(chosen, backend, RETRYABLE, progress))
+    chosen, retried = _looked_up(jobs, backend), 0
+    for owner, ids in _batches(chosen, backend, RETRYABLE, progress):
+        edits = {} if edit is None else _edits(owner, ids, edit)
+        retried += len(owner.store.retry(ids, edits=edits))
+    return retried
+
+
+def _edits(owner: QueueBackend, ids: Sequence[UUID], edit: EditArguments) -> dict[UUID, Edit]:
+    return {
+        record.id: _edited(owner, record, edit)
+        for record in owner.store.get(ids)
+        if record.state in RETRYABLE
+    }
+
+
+def _edited(owner: QueueBackend, record: JobRecord, edit: EditArguments) -> Edit:
+    task = load_task(record, owner.alias)
+    args, kwargs = edit(*arguments_of(task, record))
+    text, _, _ = payload.encode(args, kwargs, limit=owner.config.max_payload)
+    version = task.version if isinstance(task, Task) else 1
+    return Edit(payload=text, overrides=with_version(record.overrides, version))
 
 
 def discard_jobs(

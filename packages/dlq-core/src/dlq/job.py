@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from dlq.limits import Limits
 from dlq.states import State, Waits
+from dlq.unique import UniqueKey
 
 __all__ = [
     "LOG_LINES",
@@ -17,6 +18,8 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Counted",
+    "Edit",
+    "Enqueued",
     "Exchanged",
     "Failure",
     "JobRecord",
@@ -65,6 +68,18 @@ class NewJob:
     """What holds it back beside its time."""
     durability: str | None = None
     """What its enqueue waits for, in a word of the store; None for what the store does by itself."""
+    unique: UniqueKey | None = None
+    """What no other job may have at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueued:
+    """What became of new jobs."""
+
+    at: datetime
+    """When they were stored."""
+    duplicates: Mapping[UUID, UUID] = field(default_factory=dict)
+    """Those that were rejected because another job has their key, and those others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +344,20 @@ class JobRecord:
     """What holds it back beside its time."""
     waits: Waits | None = None
     """What it waits for while it is blocked."""
+    unique: UniqueKey | None = None
+    """What no other job may have at the same time."""
+    duplicate_of: UUID | None = None
+    """The job that had its key, and for which it was cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What a retry by hand changes of a job."""
+
+    payload: str
+    """Arguments as JSON text."""
+    overrides: str | None = None
+    """As in ``NewJob``: with the version of the arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
@@ -13,6 +14,7 @@ from dlq.keys import wrong_key
 from dlq.limits import Concurrency, wrong_concurrency
 from dlq.retry import LONGEST_WAIT, Backoff, ExceptionFilters
 from dlq.selectors import QUEUE_NAMES, is_queue_name
+from dlq.unique import Unique, wrong_unique
 
 if TYPE_CHECKING:
     from dlq.task import Task
@@ -40,6 +42,7 @@ class TaskOptions(TypedDict, total=False):
     result_ttl: float | timedelta | None
     metadata: Mapping[str, Any] | None
     concurrency: Concurrency | Mapping[str, Any] | None
+    unique: bool | Unique | Mapping[str, Any] | None
 
 
 class DeclaredOptions(TaskOptions, total=False):
@@ -65,6 +68,7 @@ def normalise(task: Task[..., Any]) -> None:
         if (filters := getattr(task, name)) is not None:
             several = isinstance(filters, Iterable) and not isinstance(filters, type)
             object.__setattr__(task, name, tuple(filters) if several else (filters,))
+    object.__setattr__(task, "unique", _unique(task.unique, task))
     if task.metadata is not None:
         object.__setattr__(task, "metadata", _json_object(task.metadata, task))
 
@@ -74,8 +78,8 @@ def check(task: Task[..., Any]) -> None:
 
     Raises InvalidOption, which names the option, its value and what it must be.
     """
-    problems = (_wrong_queue, _wrong_time, _wrong_retry, _wrong_filter, _wrong_version, _wrong_switch)
-    for problem in (*problems, _wrong_limit):
+    declared = (_wrong_filter, _wrong_version, _wrong_limit, _wrong_unique)
+    for problem in (_wrong_queue, _wrong_time, _wrong_retry, _wrong_switch, *declared):
         if text := problem(task):
             raise InvalidOption(f"{_name(task)}: {text}")
 
@@ -159,6 +163,25 @@ def _concurrency(given: Mapping[str, Any], task: Task[..., Any]) -> Concurrency:
         raise InvalidOption(
             f"{_name(task)}: concurrency={dict(given)!r} must have a key and a limit, and may have a policy."
         ) from None
+
+
+def _wrong_unique(task: Task[..., Any]) -> str | None:
+    if task.unique is None:
+        return None
+    return wrong_unique(task.unique, task.func, takes_context=task.takes_context)
+
+
+def _unique(given: object, task: Task[..., Any]) -> object:
+    if given is True:
+        return Unique()
+    if isinstance(given, Mapping):
+        try:
+            given = Unique(**given)
+        except TypeError:
+            return given  # Which the check refuses, with its value.
+    if isinstance(given, Unique) and isinstance(given.key, list):
+        return replace(given, key=tuple(given.key))  # A task can be a key, and so can its options.
+    return given or None
 
 
 def _json_object(metadata: object, task: Task[..., Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dlq.errors import TaskRefused
 from dlq.retry import backoff_from_json, backoff_to_json
 from dlq.task import Task
 
-__all__ = ["overrides_of", "read_origin", "read_overrides", "version_of", "with_origin"]
+__all__ = ["overrides_of", "read_origin", "read_overrides", "version_of", "with_origin", "with_version"]
 
 _FOR_THE_WORKER = ("timeout", "backoff", "sigkill_on_stop", "atomic", "result_ttl")
 """The options that only the worker needs."""
@@ -31,6 +31,15 @@ def version_of(overrides: str | None) -> int:
     """The version of its task that a job's arguments were written for."""
     written: dict[str, Any] = json.loads(overrides) if overrides else {}
     return int(written.get("version", 1))
+
+
+def with_version(overrides: str | None, version: int) -> str | None:
+    """Options of a job, which may have some, with another version of its arguments."""
+    written: dict[str, Any] = json.loads(overrides) if overrides else {}
+    written.pop("version", None)
+    if version > 1:
+        written["version"] = version
+    return json.dumps(written) if written else None
 
 
 def with_origin(overrides: str | None, schedule: str, due_at: datetime) -> str:

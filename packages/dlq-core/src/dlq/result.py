@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from uuid import UUID
 
 from django.tasks import task_backends
 from django.tasks.base import Task as DjangoTask
@@ -21,9 +22,10 @@ from dlq.job import Attempt, Claim, Counted, JobRecord
 from dlq.overrides import read_overrides
 from dlq.states import State
 from dlq.task import Task
+from dlq.unique import duplicate_reason
 from dlq.waiting import pauses
 
-__all__ = ["TaskResult", "load_task", "result_of"]
+__all__ = ["TaskResult", "load_task", "reject", "result_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +62,11 @@ class TaskResult(_Base[P, R]):  # type: ignore[misc]  # the stubs do not know th
     """When the job fails as ``Expired`` unless it has started."""
     keep_until: datetime | None = None
     """Until when the finished job is kept; None for as long as the backend's retention says."""
+    unique_key: str | None = None
+    """What no other job of its task may have at the same time, as ``unique`` makes it of the arguments."""
+    duplicate_of: str | None = None
+    """The id of the job that had its key when it was enqueued: this one was cancelled, or the other was given its
+    arguments."""
 
     def __post_init__(self) -> None:
         """Arguments come from JSON already: there is nothing to normalise."""
@@ -149,6 +156,8 @@ _REFRESHED = (
     "log",
     "expires_at",
     "keep_until",
+    "unique_key",
+    "duplicate_of",
 )
 
 
@@ -181,9 +190,25 @@ def result_of(record: JobRecord, backend: str) -> TaskResult[..., Any]:
         log=record.log,
         expires_at=record.expires_at,
         keep_until=record.keep_until,
+        unique_key=None if record.unique is None else record.unique.key,
+        duplicate_of=None if record.duplicate_of is None else str(record.duplicate_of),
     )
     object.__setattr__(result, "_return_value", payload.decode_value(record.result))
     return result
+
+
+def reject(result: TaskResult[..., Any], other: UUID, at: datetime) -> None:
+    """Complete the result of a job that was stored as a duplicate of the other."""
+    said = {
+        "state": State.CANCELLED,
+        "status": State.CANCELLED.status,
+        "enqueued_at": at,
+        "finished_at": at,
+        "reason": duplicate_reason(other),
+        "duplicate_of": str(other),
+    }
+    for name, value in said.items():
+        object.__setattr__(result, name, value)
 
 
 def _errors(record: JobRecord) -> list[TaskError]:

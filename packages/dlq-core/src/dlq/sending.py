@@ -12,10 +12,10 @@ from django.db import transaction
 from django.tasks.signals import log_task_enqueued, task_enqueued
 
 from dlq.errors import EnqueueError, EnqueueUnanswered, StoreError, StoreUnavailable, UnknownTask
-from dlq.job import JobRecord, NewJob
+from dlq.job import Enqueued, JobRecord, NewJob
 from dlq.middleware import MiddlewareJob, chain
 from dlq.on_commit import SendOnCommit, open_transaction
-from dlq.result import TaskResult, result_of
+from dlq.result import TaskResult, reject, result_of
 from dlq.states import State
 from dlq.task import Task
 
@@ -68,13 +68,13 @@ class Sending:
 
     def _send(self, batch: list[Prepared]) -> None:
         try:
-            enqueued_at = self._hand_over([job for job, _ in batch])
+            enqueued = self._hand_over([job for job, _ in batch])
         except StoreError as error:
             raise self._refusal(batch, error) from error
-        self._announce(batch, enqueued_at)
+        self._announce(batch, enqueued)
 
-    def _hand_over(self, jobs: list[NewJob]) -> datetime:
-        """Give jobs to the store; returns when that was, by its clock."""
+    def _hand_over(self, jobs: list[NewJob]) -> Enqueued:
+        """Give jobs to the store."""
         return self.store.enqueue(jobs)
 
     def _refusal(self, batch: list[Prepared], error: StoreError) -> EnqueueError:
@@ -82,9 +82,13 @@ class Sending:
             return EnqueueError(f"Nothing was enqueued: {error}")
         return EnqueueUnanswered([result.id for _, result in batch], error, partial(self._send, batch))
 
-    def _announce(self, batch: list[Prepared], enqueued_at: datetime) -> None:
-        """Complete the results of jobs that the store has taken, and tell those who listen."""
+    def _announce(self, batch: list[Prepared], enqueued: Enqueued) -> None:
+        """Complete the results of jobs that the store has taken, and tell those who listen of those that may run."""
+        enqueued_at = enqueued.at
         for job, result in batch:
+            if (other := enqueued.duplicates.get(job.id)) is not None:
+                reject(result, other, enqueued_at)
+                continue
             later = job.run_after is not None and job.run_after > enqueued_at
             object.__setattr__(result, "enqueued_at", enqueued_at)
             waiting = State.READY if job.limits is None else State.BLOCKED
@@ -107,22 +111,22 @@ class Sending:
                 result = result_of(_record_of(job, enqueued_at), self.alias)
             except UnknownTask:
                 continue
-            self._announce([(job, result)], enqueued_at)
+            self._announce([(job, result)], Enqueued(at=enqueued_at))
 
     # --- For coroutines ---
 
     async def _adispatch(self, store: AsyncStore, batches: dict[str | None, list[Prepared]]) -> None:
         chain()  # So that middleware that cannot be built is found before a job is stored.
         if now := batches.pop(None, None):
-            enqueued_at = await self._ahand_over(store, now)
+            enqueued = await self._ahand_over(store, now)
             if _is_heard():
                 # Whoever listens may want a database, which coroutines cannot ask.
-                await sync_to_async(self._announce, thread_sensitive=True)(now, enqueued_at)
+                await sync_to_async(self._announce, thread_sensitive=True)(now, enqueued)
             else:
-                self._announce(now, enqueued_at)
+                self._announce(now, enqueued)
         self._send_on_commit(batches)
 
-    async def _ahand_over(self, store: AsyncStore, batch: list[Prepared]) -> datetime:
+    async def _ahand_over(self, store: AsyncStore, batch: list[Prepared]) -> Enqueued:
         try:
             return await store.enqueue([job for job, _ in batch])
         except StoreError as error:

@@ -38,10 +38,10 @@ class SynchronousBackend(MemoryBackend):
     def _send(self, batch: list[Prepared]) -> None:
         with InlineWorker(self) as worker:
             with self._taking:
-                enqueued_at = self._hand_over([job for job, _ in batch])
+                enqueued = self._hand_over([job for job, _ in batch])
                 claims = worker.exchange([], EVERYTHING)
             try:
-                self._announce(batch, enqueued_at)
+                self._announce(batch, enqueued)
             finally:
                 self._run(worker, claims, {job.id: result for job, result in batch})
         forget_oldest(self.make_store())

@@ -29,6 +29,7 @@ from dlq.bulk import in_batches
 from dlq.limits import Concurrency
 from dlq.options import DECLARED, DeclaredOptions, TaskOptions, Upcast
 from dlq.retry import Backoff, ExceptionFilters
+from dlq.unique import Unique
 
 if TYPE_CHECKING:
     from dlq.context import JobContext
@@ -109,6 +110,9 @@ class Task(_Base[P, R]):
     those with a newer one wait for a worker that knows it."""
     upcast: Upcast | None = None
     """Brings arguments of an older version up to date: ``(version, args, kwargs) -> (args, kwargs)``."""
+    unique: Unique | None = None
+    """That one job is enough at a time: True for one of the same arguments, a ``dlq.Unique``, or a dict with its
+    values."""
     metadata: Mapping[str, Any] | None = field(default=None, hash=False, repr=False)
     """A JSON object to go with the job, for people and for the task."""
     concurrency: Concurrency | None = None

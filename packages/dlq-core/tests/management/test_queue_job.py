@@ -127,6 +127,8 @@ def test_a_document_says_the_same_to_programs(eventful: UUID, run: Run) -> None:
         "message": "halfway",
         "result": None,
         "reason": None,
+        "unique": None,
+        "duplicate_of": None,
         "history": [
             {
                 "worker": "worker-1",
@@ -238,14 +240,34 @@ def test_a_copy_is_enqueued_with_other_arguments(memory: MemoryBackend, run: Run
     ]
 
 
+def test_a_cancelled_job_is_retried_with_other_arguments(memory: MemoryBackend, run: Run) -> None:
+    id = send.enqueue("ann", subject="hi").id
+    run("queue_job", id, "cancel")
+    assert run("queue_job", id, "retry", "--args", '["bob"]') == f"Job {id} is ready again.\n"
+    assert json.loads(job_record(id).payload) == [["bob"], {"subject": "hi"}]
+
+
+def test_what_a_job_is_unique_by_is_shown(memory: MemoryBackend, run: Run) -> None:
+    first, second = (send.using(unique={"key": "to:{to}"}).enqueue("ann") for _ in range(2))
+    lines = {tuple(line.split()) for line in run("queue_job", second.id).splitlines()}
+    assert {
+        ("unique", "to:ann"),
+        tuple(f"reason The job {first.id} has the same unique key.".split()),
+    } <= lines
+    assert json.loads(run("queue_job", second.id, "--json"))["duplicate_of"] == first.id
+
+
 REFUSED: dict[str, tuple[list[str], str]] = {
     "no JSON": (["copy", "--args", "[1"], "--args '[1' is no JSON: "),
     "no array": (["copy", "--args", '"text"'], "must be a JSON array."),
     "no object": (["copy", "--kwargs", "[]"], "--kwargs '[]' must be a JSON object."),
     "too deep": (["copy", "--args", "[" * 100_000], "is no JSON"),
     "not JSON's": (["copy", "--args", "[NaN]"], "args[0] is nan"),
-    "arguments without a copy": (["retry", "--args", "[]"], "--args goes with copy, not with retry."),
-    "keywords without a copy": (["--kwargs", "{}"], "--kwargs goes with copy, not with show."),
+    "arguments to discard": (
+        ["discard", "--args", "[]"],
+        "--args goes with retry and copy, not with discard.",
+    ),
+    "keywords to show": (["--kwargs", "{}"], "--kwargs goes with retry and copy, not with show."),
     "a document of a decision": (["retry", "--json"], "--json goes with show, not with retry."),
     "no action": (["destroy"], "invalid choice: 'destroy'"),
 }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import Cancelled
+from dlq.job import Cancelled, Edit
 from dlq.limits import limits_from_json, line_of
 from dlq.states import State
+from dlq.unique import mark_of, unique_from_json
 from dlq_db.chunks import chunks
 from dlq_db.endings import end
 from dlq_db.lines import first_state
@@ -72,7 +74,11 @@ def _states(rows: Iterable[tuple[UUID, int]]) -> dict[UUID, State]:
 
 
 def retry(
-    connection: BaseDatabaseWrapper, backend: str, ids: Sequence[UUID], places: Sequence[int | None]
+    connection: BaseDatabaseWrapper,
+    backend: str,
+    ids: Sequence[UUID],
+    places: Sequence[int | None],
+    edits: Mapping[UUID, Edit],
 ) -> list[UUID]:
     """See ``Store.retry``; ``places`` has a ``seq`` for each id. To be called in a transaction."""
     using = connection.alias
@@ -81,21 +87,36 @@ def retry(
         jobs = Job.objects.using(using).filter(backend=backend, pk__in=chunk, state__in=RETRIABLE)
         jobs = jobs.order_by("pk").select_for_update().only(*KEPT)
         ended |= {job.pk: job for job in jobs}
-    revived = [id for id in ids if id in ended]
-    Live.objects.using(using).bulk_create(
-        _live(backend, ended[id], place) for id, place in zip(revived, places, strict=False)
-    )
+    lives = {
+        id: _live(backend, ended[id], place)
+        for id, place in zip((id for id in ids if id in ended), places, strict=False)
+    }
+    Live.objects.using(using).bulk_create(live for live in lives.values() if live.mark is None)
+    revived = [id for id, live in lives.items() if live.mark is None or _took_its_mark(using, live)]
     for chunk in chunks(revived):
         Job.objects.using(using).filter(pk__in=chunk).update(**AS_NEW)
+    for id in edits.keys() & set(revived):
+        edit = edits[id]
+        Job.objects.using(using).filter(pk=id).update(payload=edit.payload, overrides=edit.overrides)
     return revived
 
 
+def _took_its_mark(using: str, live: Live) -> bool:
+    """Store the live row of a unique job, unless another has its mark by now."""
+    try:
+        with transaction.atomic(using=using):
+            Live.objects.using(using).bulk_create([live])
+    except IntegrityError:
+        return False
+    return True
+
+
 RETRIABLE = (State.FAILED, State.CANCELLED)
-KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by", "limits")
+KEPT = ("queue", "priority", "worker", "token", "settled", "settled_by", "limits", "unique")
 AS_NEW = dict.fromkeys(
     [
         *("state", "result", "reason", "started_at", "finished_at", "keep_until", "expires_at"),
-        *("worker", "token", "settled", "settled_by"),
+        *("worker", "token", "settled", "settled_by", "duplicate_of"),
     ]
 ) | {"attempts": 0, "interruptions": 0}
 
@@ -114,6 +135,7 @@ def _live(backend: str, job: Job, place: int | None) -> Live:
         waits=waits,
         line=line,
         seq=place,  # type: ignore[misc]  # MySQL's column counts by itself.
+        mark=mark_of(unique_from_json(job.unique)),
         token=token,
         settled=token if job.settled is None else job.settled,
         settled_by=job.settled_by or job.worker,

@@ -19,6 +19,7 @@ from django.db.models import F, Q
 
 from dlq.limits import LINE_LENGTH, MARK_LENGTH
 from dlq.states import State, Waits
+from dlq.unique import UNIQUE_LENGTH
 
 __all__ = [
     "Attempt",
@@ -39,7 +40,7 @@ NAME_LENGTH = 255
 
 
 class Table(models.Model):
-    """A table whose partial indexes are others where a database has none: see ``dialects/mysql/tables.py``."""
+    """Its partial indexes and constraints are others where a database has none: see ``dialects/mysql/tables.py``."""
 
     class Meta:
         """No table of its own."""
@@ -50,6 +51,11 @@ class Table(models.Model):
     def _check_indexes(cls, databases: Collection[str]) -> list[CheckMessage]:
         partial = [name for name in databases if connections[name].features.supports_partial_indexes]
         return super()._check_indexes(partial)  # type: ignore[misc,no-any-return]
+
+    @classmethod
+    def _check_constraints(cls, databases: Collection[str]) -> list[CheckMessage]:
+        partial = [name for name in databases if connections[name].features.supports_partial_indexes]
+        return super()._check_constraints(partial)  # type: ignore[misc,no-any-return]
 
 
 class ReadOnly(Table):
@@ -89,6 +95,7 @@ class Job(ReadOnly):
     expires_at = models.DateTimeField(null=True)
     metadata = models.TextField(null=True, help_text="A JSON object.")
     limits = models.TextField(null=True, help_text="What holds it back beside its time, as JSON text.")
+    unique = models.TextField(null=True, help_text="What no other may have at the same time, as JSON text.")
 
     state = models.SmallIntegerField(null=True, help_text="How it ended; while it lives, see its live row.")
     result = models.TextField(null=True, help_text="Return value as JSON text.")
@@ -108,6 +115,7 @@ class Job(ReadOnly):
     )
     attempts = models.SmallIntegerField(default=0)
     interruptions = models.SmallIntegerField(default=0)
+    duplicate_of = models.UUIDField(null=True, help_text="The job that had what it was to be unique by.")
 
     class Meta:
         """Beside the key a finished job stands in one index, for pruning, and one that lives in none.
@@ -161,6 +169,9 @@ class Live(ReadOnly):
     version = models.SmallIntegerField(
         null=True, help_text="The version of its task that it waits for; only of a parked job."
     )
+    mark = models.CharField(
+        max_length=UNIQUE_LENGTH, null=True, help_text="What no other may have, as long as it keeps them out."
+    )
 
     class Meta:
         """One partial index for each search, so that a plain row stands in one of them at a time."""
@@ -196,6 +207,11 @@ class Live(ReadOnly):
             models.Index(
                 "line", name="dlq_live_slot", condition=Q(line__isnull=False, state__gte=State.READY.value)
             ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["backend", "mark"], name="dlq_live_mark", condition=Q(mark__isnull=False)
+            )
         ]
 
 

@@ -8,6 +8,7 @@ from typing import cast
 from dlq.job import Attempt, Claim, Counted, Failure, JobRecord
 from dlq.limits import limits_from_json
 from dlq.states import State, Waits
+from dlq.unique import unique_from_json
 from dlq_db import models
 from dlq_db.logs import lines_of
 
@@ -74,6 +75,8 @@ def record_of(job: models.Job) -> JobRecord:
         message=note.message if note else None,
         limits=limits_from_json(job.limits),
         waits=None if live is None or live.waits is None else Waits(live.waits),
+        unique=unique_from_json(job.unique),
+        duplicate_of=job.duplicate_of,
     )
 
 

@@ -17,7 +17,7 @@ from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.db.models.functions import Least
 
 from dlq.errors import RunnerUnknown, StoreError
-from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.limits import Slot, slot_mark
 from dlq.logs import get_logger
 from dlq.states import State, Waits
@@ -87,14 +87,14 @@ class DatabaseStore(Store):
     # --- Clients ---
 
     @repeated
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         with translated(self.connection):
-            at = self.dialect.enqueue(self.connection, self.alias, jobs, now)
-            due = [job for job in jobs if job.run_after is None or job.run_after <= at]
+            enqueued = self.dialect.enqueue(self.connection, self.alias, jobs, now)
+            due = [job for job in jobs if job.run_after is None or job.run_after <= enqueued.at]
             if ready := {job.queue for job in due if job.limits is None}:
                 self.tell(ready)
         self.admit_new(jobs, now)
-        return at
+        return enqueued
 
     def admit_new(self, jobs: Iterable[NewJob], now: datetime | None) -> None:
         """Give new jobs free slots once others can see the jobs; before that no row is touched that others need.
@@ -303,11 +303,17 @@ class DatabaseStore(Store):
             return controls.cancel(self.connection, self.alias, unique, reason, chosen, now or self._clock())
 
     @repeated
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
         unique = list(dict.fromkeys(ids))
         with translated(self.connection), self.transaction():
             places = self.dialect.places(self.connection, len(unique))
-            if revived := controls.retry(self.connection, self.alias, unique, places):
+            if revived := controls.retry(self.connection, self.alias, unique, places, edits or {}):
                 self.tell()
             return revived
 

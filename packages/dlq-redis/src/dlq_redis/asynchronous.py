@@ -9,10 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from dlq.job import JobRecord, NewJob
+from dlq.job import Enqueued, JobRecord, NewJob
 from dlq.store import AsyncStore
-from dlq_redis.clock import moment
-from dlq_redis.replies import records_of
+from dlq_redis.replies import enqueued_of, records_of
 
 if TYPE_CHECKING:
     from dlq_redis.store import RedisStore
@@ -27,11 +26,11 @@ class AsyncRedisStore(AsyncStore):
         """The same jobs as those of ``store``."""
         self._store = store
 
-    async def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    async def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         if self._store.is_durable(jobs):
             # It takes as long as a disk does: a thread is the least of it.
             return await asyncio.to_thread(partial(self._store.enqueue, jobs, now=now))
-        return moment(await self._store.acall("enqueue", now, *self._store.packed(jobs)))
+        return enqueued_of(await self._store.acall("enqueue", now, *self._store.packed(jobs)))
 
     async def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         return list(records_of(await self._store.acall("get", None, 1, *(id.bytes for id in set(ids)))))

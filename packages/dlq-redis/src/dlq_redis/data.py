@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from struct import Struct
 from uuid import UUID
 
-from dlq.job import NewJob
+from dlq.job import Edit, JobRecord, NewJob
+from dlq.unique import UniqueKey, unique_from_json, unique_to_json
 from dlq_redis.clock import moment, ticks, ticks_in
 from dlq_redis.limits import limits_of, packed_limits
 from dlq_redis.texts import encoded, name_at, packed_name, text
 
-__all__ = ["DATA_VERSION", "Data", "data_of", "due_since", "new_job_of", "packed_data", "packed_head"]
+__all__ = [
+    "DATA_VERSION",
+    "Data",
+    "data_of",
+    "due_since",
+    "edited_data",
+    "new_job_of",
+    "packed_data",
+    "packed_head",
+]
 
 DATA_VERSION = 1
 """The newest version of data that this code reads; see ``exchange.lua`` for what becomes of newer ones."""
@@ -20,7 +30,7 @@ DATA_VERSION = 1
 _DATA = Struct(">BBII")
 _TIME = Struct(">q")
 _LENGTH = Struct(">I")
-_WITH_RUN_AFTER, _WITH_OVERRIDES, _WITH_METADATA = 1, 2, 4
+_WITH_RUN_AFTER, _WITH_OVERRIDES, _WITH_METADATA, _WITH_UNIQUE = 1, 2, 4, 8
 
 
 def packed_data(job: NewJob) -> bytes:
@@ -32,13 +42,36 @@ def packed_data(job: NewJob) -> bytes:
     if job.run_after is not None:
         flags |= _WITH_RUN_AFTER
         parts.append(_TIME.pack(ticks(job.run_after)))
-    for flag, part in ((_WITH_OVERRIDES, job.overrides), (_WITH_METADATA, job.metadata)):
+    unique = unique_to_json(job.unique)
+    texts = ((_WITH_OVERRIDES, job.overrides), (_WITH_METADATA, job.metadata), (_WITH_UNIQUE, unique))
+    for flag, part in texts:
         if part is not None:
             flags |= flag
             raw = encoded(part)
             parts += [_LENGTH.pack(len(raw)), raw]
     head = _DATA.pack(DATA_VERSION, flags, job.max_attempts, job.max_interruptions)
     return b"".join([head, *parts, encoded(job.payload)])
+
+
+def edited_data(record: JobRecord, edit: Edit) -> bytes:
+    """The data of a stored job with other arguments.
+
+    Raises struct.error for numbers of more than 32 bits.
+    """
+    return packed_data(
+        NewJob(
+            id=record.id,
+            task=record.task,
+            queue=record.queue,
+            payload=edit.payload,
+            overrides=edit.overrides,
+            run_after=record.run_after,
+            max_attempts=record.max_attempts,
+            max_interruptions=record.max_interruptions,
+            metadata=record.metadata,
+            unique=record.unique,
+        )
+    )
 
 
 @dataclass(slots=True)
@@ -50,6 +83,7 @@ class Data:
     max_interruptions: int
     overrides: str | None
     metadata: str | None
+    unique: UniqueKey | None
     payload: str
 
 
@@ -57,14 +91,14 @@ def data_of(raw: bytes) -> Data:
     """What ``packed_data`` has packed; without arguments, which no worker can read, where somebody has damaged it."""
     try:
         return _read(raw)
-    except (struct.error, OverflowError):
-        return Data(None, 1, 2, None, None, "")
+    except (struct.error, OverflowError, ValueError, KeyError):
+        return Data(None, 1, 2, None, None, None, "")
 
 
 def _read(raw: bytes) -> Data:
     _, flags, max_attempts, max_interruptions = _DATA.unpack_from(raw)
     at = _DATA.size
-    run_after = overrides = metadata = None
+    run_after = overrides = metadata = unique = None
     if flags & _WITH_RUN_AFTER:
         (run_after,) = _TIME.unpack_from(raw, at)
         moment(run_after)  # Raises for what is no time.
@@ -73,7 +107,17 @@ def _read(raw: bytes) -> Data:
         overrides, at = _part(raw, at)
     if flags & _WITH_METADATA:
         metadata, at = _part(raw, at)
-    return Data(run_after, max_attempts, max_interruptions, overrides, metadata, text(raw[at:]))
+    if flags & _WITH_UNIQUE:
+        unique, at = _part(raw, at)
+    return Data(
+        run_after,
+        max_attempts,
+        max_interruptions,
+        overrides,
+        metadata,
+        unique_from_json(unique),
+        text(raw[at:]),
+    )
 
 
 def _part(raw: bytes, at: int) -> tuple[str, int]:
@@ -93,7 +137,12 @@ def packed_head(job: NewJob) -> bytes:
     run_after = 0 if job.run_after is None else ticks(job.run_after)
     expires = 0 if job.expires_after is None else ticks_in(job.expires_after)
     head = _HEAD.pack(job.id.bytes, job.priority, run_after, expires)
-    return head + packed_name(job.queue) + packed_name(job.task) + packed_limits(job.queue, job.limits)
+    names = packed_name(job.queue) + packed_name(job.task) + packed_name(_packed_unique(job.unique))
+    return head + names + packed_limits(job.queue, job.limits)
+
+
+def _packed_unique(unique: UniqueKey | None) -> str:
+    return "" if unique is None else unique.mark + unique.on_duplicate
 
 
 def new_job_of(head: bytes, data: bytes) -> NewJob:
@@ -101,6 +150,7 @@ def new_job_of(head: bytes, data: bytes) -> NewJob:
     id, priority, _, expires = _HEAD.unpack_from(head)
     queue, end = name_at(head, _HEAD.size)
     task, end = name_at(head, end)
+    _, end = name_at(head, end)
     kept = data_of(data)
     return NewJob(
         id=UUID(bytes=id),
@@ -114,6 +164,7 @@ def new_job_of(head: bytes, data: bytes) -> NewJob:
         overrides=kept.overrides,
         expires_after=expires / 1_000_000 or None,
         metadata=kept.metadata,
+        unique=kept.unique,
         limits=limits_of(head[end:]),
     )
 

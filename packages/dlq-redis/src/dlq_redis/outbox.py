@@ -18,7 +18,7 @@ from django.db import Error, ProgrammingError, connections, transaction
 from django.db.models import Count
 
 from dlq.errors import StoreError, StoreNotReady, StoreUnavailable
-from dlq.job import JobRecord, NewJob
+from dlq.job import Enqueued, JobRecord, NewJob
 from dlq.logs import get_logger
 from dlq.states import State
 from dlq_redis.clock import ticks_in
@@ -52,7 +52,8 @@ class OutboxStore(RedisStore):
     def asynchronous(self) -> None:
         """Nothing: coroutines cannot ask the database."""
 
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
+        """Whether a job is a duplicate is decided when it is relayed."""
         at = now or datetime.now(UTC)
         with translated(self.server.name):
             rows = [
@@ -70,7 +71,7 @@ class OutboxStore(RedisStore):
             Outgoing.objects.using(self.database).bulk_create(rows, ignore_conflicts=True)
         soon = partial(self._relay_soon, [job.id for job in jobs])
         transaction.on_commit(soon, using=self.database, robust=True)
-        return at
+        return Enqueued(at=at)
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         with self._database_errors():  # First: what leaves the outbox meanwhile is found in Redis.

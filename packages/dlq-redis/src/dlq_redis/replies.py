@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from struct import Struct
+from typing import Any
 from uuid import UUID
 
-from dlq.job import Attempt, Claim, Counted, Failure, JobRecord
+from dlq.job import Attempt, Claim, Counted, Enqueued, Failure, JobRecord
 from dlq.limits import LINE_LENGTH
 from dlq.states import State
+from dlq.unique import duplicate_reason
 from dlq_redis.clock import moment
 from dlq_redis.data import data_of
 from dlq_redis.limits import limits_of
 from dlq_redis.rows import HAS_RESULT, Row, row_of
-from dlq_redis.texts import name_at, pairs, text
+from dlq_redis.texts import encoded, name_at, pairs, text
 
-__all__ = ["claims_of", "records_of"]
+__all__ = ["claims_of", "enqueued_of", "records_of"]
 
 type Reply = Sequence[bytes | None]
+
+# --- What became of new jobs
+
+
+def enqueued_of(reply: Sequence[Any]) -> Enqueued:
+    """What ``enqueue.lua`` says."""
+    at, duplicates = reply
+    ids = iter([UUID(bytes=id) for id in duplicates])
+    return Enqueued(at=moment(at), duplicates=dict(zip(ids, ids, strict=True)))
+
 
 # --- Claims
 
@@ -89,7 +101,7 @@ def _failure_of(raw: bytes) -> Failure:
 def records_of(reply: Sequence[object]) -> Iterator[JobRecord]:
     """Jobs from a flat list as ``get.lua`` gives it."""
     values = iter(reply)
-    for parts in zip(*[values] * 7, strict=True):
+    for parts in zip(*[values] * 8, strict=True):
         yield _record_of(*parts)
 
 
@@ -101,9 +113,13 @@ def _record_of(
     note: list[bytes] | None,
     history: list[bytes] | None,
     log: list[bytes] | None,
+    raw_other: bytes | None,
 ) -> JobRecord:
     row, data = row_of(raw), data_of(raw_data)
     said = pairs(note or [])
+    other = None if raw_other is None else UUID(bytes=raw_other)
+    if reason is None and other is not None:
+        reason = encoded(duplicate_reason(other))
     state = State(row.state)
     return JobRecord(
         id=UUID(bytes=id),
@@ -133,6 +149,8 @@ def _record_of(
         progress=float(said["progress"]) if "progress" in said else None,
         message=text(said["message"]) if "message" in said else None,
         log=tuple(map(text, log or ())),
+        unique=data.unique,
+        duplicate_of=other,
         limits=limits_of(row.limits),
         waits=row.waits,
     )

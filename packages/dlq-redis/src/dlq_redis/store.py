@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from redis.exceptions import NoScriptError
 
 from dlq.errors import RunnerUnknown, StoreError, StoreNotReady
-from dlq.job import LOG_LINES, Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import LOG_LINES, Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.logs import get_logger
 from dlq.states import State
 from dlq.store import AsyncStore, Store
@@ -20,14 +20,14 @@ from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, Wor
 from dlq_redis import async_connection, connection
 from dlq_redis.advice import OLDEST, Advice, advice, facts_of, version_of
 from dlq_redis.asynchronous import AsyncRedisStore
-from dlq_redis.clock import moment, ticks, ticks_in
+from dlq_redis.clock import ticks, ticks_in
 from dlq_redis.connection import Server
-from dlq_redis.data import DATA_VERSION, packed_data, packed_head
+from dlq_redis.data import DATA_VERSION, edited_data, packed_data, packed_head
 from dlq_redis.durability import Durability, NotDurable, run_durably
 from dlq_redis.failures import FOREIGN, translated
 from dlq_redis.keys import tag_of
 from dlq_redis.outcomes import held_as, packed_outcome
-from dlq_redis.replies import claims_of, records_of
+from dlq_redis.replies import claims_of, enqueued_of, records_of
 from dlq_redis.scripts import script
 from dlq_redis.texts import encoded, text
 
@@ -93,33 +93,34 @@ class RedisStore(Store):
     def asynchronous(self) -> AsyncStore | None:
         return AsyncRedisStore(self)
 
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         packed = self.packed(jobs)
         if self.is_durable(jobs):
             return self._enqueue_durably(jobs, [_at(now), *packed])
-        return moment(self.call("enqueue", now, *packed))
+        return enqueued_of(self.call("enqueue", now, *packed))
 
-    def packed(self, jobs: Sequence[NewJob]) -> list[bytes]:
+    def packed(self, jobs: Sequence[NewJob]) -> list[Any]:
         """New jobs as ``enqueue.lua`` reads them.
 
         Raises StoreRefused.
         """
         with translated(self.server.name):
-            return [part for job in jobs for part in (packed_head(job), packed_data(job))]
+            packed = [part for job in jobs for part in (packed_head(job), packed_data(job))]
+        return [int(any(job.unique for job in jobs)), *packed]
 
     def is_durable(self, jobs: Sequence[NewJob]) -> bool:
         """Whether an enqueue of these waits for the disk: what one of them needs holds for all."""
         return any((job.durability or self._durability) == Durability.AOF for job in jobs)
 
-    def _enqueue_durably(self, jobs: Sequence[NewJob], told: list[Any]) -> datetime:
+    def _enqueue_durably(self, jobs: Sequence[NewJob], told: list[Any]) -> Enqueued:
         with translated(self.server.name):
-            enqueued_at, is_on_disk = run_durably(self.server, script("enqueue"), self.tag, told)
+            reply, is_on_disk = run_durably(self.server, script("enqueue"), self.tag, told)
         if not is_on_disk:
             raise NotDurable(
                 f"{self.server.name} has taken {len(jobs)} jobs, but has not said in time that they are on its disk.",
                 [job.id for job in jobs],
             )
-        return moment(enqueued_at)
+        return enqueued_of(reply)
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         return list(records_of(self.call("get", None, 1, *(id.bytes for id in set(ids)))))
@@ -250,8 +251,22 @@ class RedisStore(Store):
         )
         return Cancelled(done=_ids(done), asked=_ids(asked))
 
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
-        return _ids(self.call("retry", now, *(id.bytes for id in ids)))
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
+        edited = self._edited(edits) if edits else {}
+        pairs = (part for id, data in edited.items() for part in (id.bytes, data))
+        return _ids(self.call("retry", now, len(edited), *pairs, *(id.bytes for id in ids)))
+
+    def _edited(self, edits: Mapping[UUID, Edit]) -> dict[UUID, bytes]:
+        """The data of those of the jobs that exist, with their edits."""
+        records = self.get(edits)
+        with translated(self.server.name):
+            return {record.id: edited_data(record, edits[record.id]) for record in records}
 
     def instruct(self, worker: str, order: Order) -> int | None:
         number: int | None = self.call("instruct", None, worker, b"" if order is Order.PING else order)

@@ -46,6 +46,8 @@ def as_json(job: JobRecord, alias: str) -> dict[str, Any]:
         "message": job.message,
         "result": _decoded(job.result),
         "reason": job.reason,
+        "unique": None if job.unique is None else job.unique.key,
+        "duplicate_of": None if job.duplicate_of is None else str(job.duplicate_of),
         "history": [_attempt_document(attempt) for attempt in job.history],
         "log": list(job.log),
     }
@@ -75,6 +77,7 @@ def _facts(job: JobRecord) -> Iterator[tuple[str, str | int | None]]:
     yield "waits for", _wait(job)
     yield "reason", job.reason
     yield "task", job.task
+    yield "unique", document["unique"]
     for name in ("args", "kwargs", "options", "metadata"):
         yield name, json.dumps(document[name]) if document[name] else None
     yield "queue", job.queue

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from dlq.job import JobRecord, NewJob
+from dlq.job import Enqueued, JobRecord, NewJob
 
 __all__ = ["AsyncStore"]
 
@@ -19,7 +19,7 @@ class AsyncStore(ABC):
     """
 
     @abstractmethod
-    async def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    async def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         """See ``Store.enqueue``. Whoever is cancelled while it waits does not know whether the jobs are stored."""
 
     @abstractmethod

@@ -16,11 +16,11 @@ docstrings here say in words, and every store runs it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.states import LIVE, State
 from dlq.store.asynchronous import AsyncStore
 from dlq.workers import Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
@@ -51,8 +51,8 @@ class Store(ABC):
         return None
 
     @abstractmethod
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
-        """Store new jobs, all or none, and return the time at which that happened.
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
+        """Store new jobs, all or none; says when that happened.
 
         A job is ready, or scheduled when its ``run_after`` lies ahead. On a database it is part of the caller's open
         transaction. Storing an id that is stored already changes nothing and is no error: a caller that got no
@@ -60,6 +60,13 @@ class Store(ABC):
 
         A job with limits is blocked until it is admitted, see ``admit``. The store sees to that as soon as others can
         see the job, and has touched no row before that others need.
+
+        Of the jobs of a backend with the same unique mark one lives at a time: until it has finished, or with
+        ``ends_at_start`` until it is claimed, after which it does not get the mark back. A new job whose mark another
+        has, perhaps one of this very batch, is stored as cancelled, with ``duplicate_of`` and a reason. With
+        ``REPLACE`` the other, if it waits and nobody is at it, takes over what the new job says but its id: as if it
+        had just been enqueued, but in its old place unless its time or priority changes. While another transaction
+        that has stored a job with the mark is open, this waits for its end.
 
         Raises StoreRefused for data that the store cannot hold. A transaction of the caller's in which that
         happened may have to be rolled back, as after any error of its database.
@@ -237,11 +244,20 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
         """Make failed and cancelled jobs ready again, behind those that wait; returns which.
 
         Their attempts and interruptions count from nothing again, and they do not expire any more. Tokens go
-        on growing, and the history and the log stay.
+        on growing, and the history and the log stay. One whose unique mark another job has by now stays as it is.
+        Those with an edit have its payload and overrides from then on; their key and their limits stay.
+
+        Raises StoreRefused for data that the store cannot hold; nothing is changed then.
         """
 
     @abstractmethod

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.signals import store_called
 from dlq.states import State
 from dlq.store.asynchronous import AsyncStore
@@ -73,7 +73,7 @@ class InstrumentedStore(Store):
         wrapped = self.wrapped.asynchronous
         return None if wrapped is None else _InstrumentedAsync(wrapped, self._areport)
 
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
         return self._report(self.wrapped.enqueue, jobs, now=now)
 
     def get(self, ids: Collection[UUID]) -> list[JobRecord]:
@@ -160,8 +160,14 @@ class InstrumentedStore(Store):
     ) -> Cancelled:
         return self._report(self.wrapped.cancel, ids, reason, states=states, now=now)
 
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
-        return self._report(self.wrapped.retry, ids, now=now)
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
+        return self._report(self.wrapped.retry, ids, edits=edits, now=now)
 
     def instruct(self, worker: str, order: Order) -> int | None:
         return self._report(self.wrapped.instruct, worker, order)
@@ -205,9 +211,9 @@ class _InstrumentedAsync(AsyncStore):
         self._wrapped = wrapped
         self._report = report
 
-    async def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
-        enqueued_at: datetime = await self._report(self._wrapped.enqueue, jobs, now=now)
-        return enqueued_at
+    async def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
+        enqueued: Enqueued = await self._report(self._wrapped.enqueue, jobs, now=now)
+        return enqueued
 
     async def get(self, ids: Collection[UUID]) -> list[JobRecord]:
         records: list[JobRecord] = await self._report(self._wrapped.get, ids)

@@ -21,12 +21,12 @@ def enqueued(task: DjangoTask[..., Any] | None = None, *, backend: str | None = 
     """The jobs of a task, or of all tasks, whatever has become of them since, the oldest first.
 
     Those of one batch come in any order. ``backend`` is the one that the task names, or ``default``. Jobs that
-    wait for a commit are not among them.
+    wait for a commit are not among them, and neither are duplicates.
     """
     alias = backend or (task.backend if task is not None else "default")
     chosen = JobFilter(tasks=None if task is None else {task.module_path})
     found = [job for page in job_pages(queue_backend(alias), chosen) for job in page]
-    return sorted(found, key=lambda job: job.enqueued_at)
+    return sorted((job for job in found if job.duplicate_of is None), key=lambda job: job.enqueued_at)
 
 
 def assert_enqueued(

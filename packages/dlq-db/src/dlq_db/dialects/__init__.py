@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import Exchanged, NewJob, Note, Outcome
+from dlq.job import Enqueued, Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.workers import Sight, WorkerRef
@@ -46,7 +46,7 @@ class Dialect(Protocol):
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
-    ) -> datetime:
+    ) -> Enqueued:
         """See ``Store.enqueue``."""
 
     def exchange(

@@ -58,6 +58,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "unique",
+                    models.TextField(
+                        help_text="What no other may have at the same time, as JSON text.", null=True
+                    ),
+                ),
+                (
                     "state",
                     models.SmallIntegerField(
                         help_text="How it ended; while it lives, see its live row.", null=True
@@ -91,6 +97,10 @@ class Migration(migrations.Migration):
                 ),
                 ("attempts", models.SmallIntegerField(default=0)),
                 ("interruptions", models.SmallIntegerField(default=0)),
+                (
+                    "duplicate_of",
+                    models.UUIDField(help_text="The job that had what it was to be unique by.", null=True),
+                ),
             ],
             options={
                 "db_table": "dlq_job",
@@ -219,6 +229,14 @@ class Migration(migrations.Migration):
                     "version",
                     models.SmallIntegerField(
                         help_text="The version of its task that it waits for; only of a parked job.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "mark",
+                    models.CharField(
+                        help_text="What no other may have, as long as it keeps them out.",
+                        max_length=33,
                         null=True,
                     ),
                 ),
@@ -443,6 +461,12 @@ class Migration(migrations.Migration):
                 models.F("line"),
                 condition=models.Q(("line__isnull", False), ("state__gte", 3)),
                 name="dlq_live_slot",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="live",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("mark__isnull", False)), fields=("backend", "mark"), name="dlq_live_mark"
             ),
         ),
         migrations.AddConstraint(

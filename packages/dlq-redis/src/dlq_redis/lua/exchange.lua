@@ -44,7 +44,7 @@ end
 flush()
 admit_touched()
 
-local claims = {}
+local claims, UNTIL_STARTED = {}, 's'
 
 -- A job whose data this worker could not read waits, visible, for one that can.
 local function put_aside(id, row)
@@ -56,6 +56,9 @@ end
 local function claim(id, row, data)
   leave(id, row, true)
   row.token, row.worker, row.at = row.token + 1, worker, NOW
+  if has(row, IS_UNIQUE) and string.sub(redis.call('HGET', MARKS, id) or '', 1, 1) == UNTIL_STARTED then
+    give_mark_back(id)
+  end
   enter(id, row, RUNNING)
   local n = #claims
   claims[n + 1], claims[n + 2], claims[n + 3] = id, rows_to_write[#rows_to_write], data

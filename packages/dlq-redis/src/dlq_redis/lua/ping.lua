@@ -9,6 +9,7 @@ local kinds = {
   [DATA] = 'hash', [ROWS] = 'hash', [IDS] = 'zset', [SEQUENCE] = 'string', [DUE] = 'zset', [EXPIRY] = 'zset',
   [ASKED] = 'set', [REASONS] = 'hash', [HOLDERS] = 'set', [PARKED] = 'set', [PAUSES] = 'hash', [BEATS] = 'hash',
   [WAKE] = 'stream', [RELAYED] = 'zset', [SCHEDULES] = 'hash', [STANDINGS] = 'hash', [AGENDA] = 'zset',
+  [UNIQUES] = 'hash', [MARKS] = 'hash', [DUPLICATES] = 'hash',
   [LISTED .. 'static'] = 'zset', [LISTED .. 'dynamic'] = 'zset', [FIRES] = 'hash', [FIRES_DUE] = 'zset',
   [FIRES_AT] = 'zset', [TOTALS] = 'hash', [MINUTES] = 'zset', [LINES] = 'zset', [SEMAPHORES] = 'hash', [OPEN] = 'set',
 }

@@ -18,6 +18,10 @@ local function forget(id, row)
   if has(row, HAS_HISTORY) then redis.call('DEL', HISTORY .. id) end
   if has(row, HAS_LOG) then redis.call('DEL', LOG .. id) end
   if has(row, HAS_NOTE) then redis.call('DEL', NOTE .. id) end
+  if has(row, IS_UNIQUE) then
+    redis.call('HDEL', MARKS, id)
+    redis.call('HDEL', DUPLICATES, id)
+  end
   take_reason(id, row)
 end
 

@@ -10,7 +10,7 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 
 from dlq.backend import MemoryBackend
 from dlq.contrib.debug_web.links import link_to
-from dlq.job import NewJob
+from dlq.job import Enqueued, NewJob
 from dlq.logs import get_logger
 from dlq.result import TaskResult
 from dlq.store import MemoryStore
@@ -39,10 +39,10 @@ class DebugWebBackend(MemoryBackend):
             f"There is no job {result_id}: the debug web backend stores none. Its page shows what becomes of a job."
         )
 
-    def _hand_over(self, jobs: list[NewJob]) -> datetime:
+    def _hand_over(self, jobs: list[NewJob]) -> Enqueued:
         links = [link_to(job, self.alias) for job in jobs]
         for job, link in zip(jobs, links, strict=True):
             sys.stdout.write(f"Run {job.task}: {link}\n")
             logger.info("Run %s: %s", job.task, link, extra={"job_id": str(job.id), "task_path": job.task})
         sys.stdout.flush()
-        return datetime.now(UTC)
+        return Enqueued(at=datetime.now(UTC))

@@ -34,13 +34,13 @@ class Command(OperatorCommand):
         parser.add_argument("--json", action="store_true", help="show: print one JSON document")
         # Django takes what is called args for itself.
         parser.add_argument(
-            "--args", dest="new_args", metavar="JSON", help='copy: other arguments, such as [1, "a"]'
+            "--args", dest="new_args", metavar="JSON", help='retry, copy: other arguments, such as [1, "a"]'
         )
         parser.add_argument(
             "--kwargs",
             dest="new_kwargs",
             metavar="JSON",
-            help='copy: other keyword arguments, such as {"b": 2}',
+            help='retry, copy: other keyword arguments, such as {"b": 2}',
         )
 
     def act(self, options: dict[str, Any]) -> None:
@@ -56,13 +56,13 @@ class Command(OperatorCommand):
 
 
 def _refuse_misplaced(options: dict[str, Any]) -> None:
-    for option, name, action in (
-        ("json", "json", "show"),
-        ("args", "new_args", "copy"),
-        ("kwargs", "new_kwargs", "copy"),
+    for option, name, actions in (
+        ("json", "json", ("show",)),
+        ("args", "new_args", ("retry", "copy")),
+        ("kwargs", "new_kwargs", ("retry", "copy")),
     ):
-        if options[name] not in (None, False) and options["action"] != action:
-            raise CommandError(f"--{option} goes with {action}, not with {options['action']}.")
+        if options[name] not in (None, False) and options["action"] not in actions:
+            raise CommandError(f"--{option} goes with {' and '.join(actions)}, not with {options['action']}.")
 
 
 def _find(text: str, aliases: Sequence[str]) -> tuple[JobRecord, str]:
@@ -82,7 +82,13 @@ def _find(text: str, aliases: Sequence[str]) -> tuple[JobRecord, str]:
 
 
 def _retry(job: JobRecord, alias: str, options: dict[str, Any]) -> str:
-    if not retry_jobs(job.id, backend=alias):
+    new_args, new_kwargs = _new_arguments(options)
+
+    def edit(args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        return args if new_args is None else new_args, kwargs if new_kwargs is None else new_kwargs
+
+    is_edited = new_args is not None or new_kwargs is not None
+    if not retry_jobs(job.id, backend=alias, edit=edit if is_edited else None):
         raise _unfit(job, alias, "only failed and cancelled jobs can be retried")
     return f"Job {job.id} is ready again."
 
@@ -101,9 +107,15 @@ def _cancel(job: JobRecord, alias: str, options: dict[str, Any]) -> str:
 
 
 def _copy(job: JobRecord, alias: str, options: dict[str, Any]) -> str:
-    args = _json("--args", options["new_args"], list, "array")
-    kwargs = _json("--kwargs", options["new_kwargs"], dict, "object")
+    args, kwargs = _new_arguments(options)
     return f"Enqueued {copy_job(job.id, args, kwargs, backend=alias).id}, a copy of job {job.id}."
+
+
+def _new_arguments(options: dict[str, Any]) -> tuple[list[Any] | None, dict[str, Any] | None]:
+    return (
+        _json("--args", options["new_args"], list, "array"),
+        _json("--kwargs", options["new_kwargs"], dict, "object"),
+    )
 
 
 _ACTIONS: dict[str, Callable[[JobRecord, str, dict[str, Any]], str]] = {

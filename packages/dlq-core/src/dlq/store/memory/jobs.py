@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from dlq.job import LOG_LINES, Attempt, Claim, Counted, Failure, JobRecord, NewJob, Note, Outcome
+from dlq.job import LOG_LINES, Attempt, Claim, Counted, Edit, Failure, JobRecord, NewJob, Note, Outcome
 from dlq.states import FINISHED, State, Waits
+from dlq.unique import duplicate_reason, mark_of
 
 __all__ = ["StoredJob", "claim_of", "oldest", "record_of"]
 
@@ -21,6 +23,9 @@ class StoredJob:
     state: State
     sequence: int
     metadata: str | None
+    mark: str | None = None
+    """Its unique mark, while it keeps others out."""
+    duplicate_of: UUID | None = None
     parked_for: tuple[str, int] | None = None
     """The version of its task that it waits for."""
     due_at: datetime | None = None
@@ -69,7 +74,7 @@ class StoredJob:
 
     def finish(self, state: State, now: datetime) -> None:
         """Reach a finished state without having run; a failed job, which ran, keeps what is known of that."""
-        self.waits = None
+        self.mark = self.waits = None
         if self.state is not State.FAILED:
             self.started_at = self.worker = None
         self.state, self.finished_at, self.due_at, self.parked_for = state, now, None, None
@@ -106,6 +111,7 @@ class StoredJob:
         asked = self.reason is not None and outcome.state not in FINISHED
         self.state = State.CANCELLED if asked else outcome.state
         if self.state in FINISHED:
+            self.mark = None
             self._end(outcome, started_at, now)
             return
         self.worker = None
@@ -126,9 +132,29 @@ class StoredJob:
         elif self.reason is None:
             self.reason = outcome.reason
 
-    def revive(self, sequence: int) -> None:
+    def reject(self, other: UUID, now: datetime) -> None:
+        """End before it has begun: the other job has its mark."""
+        self.mark, self.duplicate_of, self.reason = None, other, duplicate_reason(other)
+        self.state, self.due_at, self.expires_at, self.finished_at = State.CANCELLED, None, None, now
+
+    def take_over(self, other: StoredJob) -> None:
+        """Be what the other job, which is new, says, but for its id and its queue."""
+        waits, moved = other.state is State.SCHEDULED, self.new.priority != other.new.priority
+        self.new = replace(other.new, id=self.new.id, queue=self.new.queue, unique=self.new.unique)
+        self.metadata, self.expires_at, self.due_at = other.metadata, other.expires_at, other.due_at
+        if self.waits is not Waits.TASK and waits:
+            self.state, self.waits = State.SCHEDULED, None
+        elif self.state is State.SCHEDULED:
+            self.queue(other.sequence)
+        if moved or waits:
+            self.sequence = other.sequence
+
+    def revive(self, sequence: int, edit: Edit | None) -> None:
         """Become ready again after the end."""
+        if edit is not None:
+            self.new = replace(self.new, payload=edit.payload, overrides=edit.overrides)
         self.queue(sequence)
+        self.mark, self.duplicate_of = mark_of(self.new.unique), None
         self.attempts = self.interruptions = 0
         self.started_at = self.finished_at = self.keep_until = self.expires_at = None
         self.worker = self.result = self.reason = None
@@ -204,4 +230,6 @@ def record_of(job: StoredJob) -> JobRecord:
         log=tuple(job.log),
         limits=job.new.limits,
         waits=job.waits,
+        unique=job.new.unique,
+        duplicate_of=job.duplicate_of,
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 from uuid import UUID
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Cancelled, Claim, Exchanged, JobRecord, NewJob, Note, Outcome
+from dlq.job import Cancelled, Claim, Edit, Enqueued, Exchanged, JobRecord, NewJob, Note, Outcome
 from dlq.limits import line_of, slot_of
 from dlq.states import WAITING, State
 from dlq.store.base import CANCELLABLE, Store, Version
@@ -19,6 +19,7 @@ from dlq.store.memory.jobs import StoredJob, claim_of, oldest, record_of
 from dlq.store.memory.tallies import MemoryTallies
 from dlq.store.schedules import FireRecord, ScheduleRecord
 from dlq.store.tallies import figures_of
+from dlq.unique import OnDuplicate, mark_of
 from dlq.workers import Cancellation, Instruction, Order, RunnerInfo, Sight, WorkerInfo, WorkerRef
 
 __all__ = ["MemoryStore", "clock"]
@@ -58,17 +59,32 @@ class MemoryStore(Store):
 
     # --- Clients ---
 
-    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> datetime:
-        now = now or clock()
+    def enqueue(self, jobs: Sequence[NewJob], *, now: datetime | None = None) -> Enqueued:
+        enqueued = Enqueued(at=now or clock())
         with self.lock:
             for new in jobs:
                 if new.id not in self.jobs:
-                    self.jobs[new.id] = self._stored(new, now)
-                    self.admission.declare(self.jobs[new.id])
-                    self.tallies.add(new, now, {"enqueued": 1})
+                    self.jobs[new.id] = self._stored(new, enqueued.at)
+                    self._take_in(self.jobs[new.id], enqueued.at)
+            rejected = {new.id: self.jobs[new.id].duplicate_of for new in jobs}
             self._say({new.queue for new in jobs if self.jobs[new.id].state is State.READY})
-            self._admit({slot_of(line) for new in jobs if (line := self.jobs[new.id].line)}, now)
-        return now
+            self._admit({slot_of(line) for new in jobs if (line := self.jobs[new.id].line)}, enqueued.at)
+        return replace(enqueued, duplicates={id: other for id, other in rejected.items() if other})
+
+    def _take_in(self, job: StoredJob, now: datetime) -> None:
+        """A new job, unless it is a duplicate."""
+        unique = job.new.unique
+        if unique is not None and (holder := self._holder(unique.mark, job)) is not None:
+            if unique.on_duplicate is OnDuplicate.REPLACE and holder.state in WAITING:
+                holder.take_over(job)
+                self._say({holder.new.queue} if holder.state is State.READY else ())
+            job.reject(holder.new.id, now)
+            return
+        self.admission.declare(job)
+        self.tallies.add(job.new, now, {"enqueued": 1})
+
+    def _holder(self, mark: str, but: StoredJob | None = None) -> StoredJob | None:
+        return next((job for job in self.jobs.values() if job.mark == mark and job is not but), None)
 
     def _stored(self, new: NewJob, now: datetime) -> StoredJob:
         waits = new.run_after is not None and new.run_after > now
@@ -81,6 +97,7 @@ class MemoryStore(Store):
             due_at=new.run_after if waits else None,
             expires_at=_after(now, new.expires_after),
             line=None if new.limits is None else line_of(self.alias, new.queue, new.limits),
+            mark=mark_of(new.unique),
         )
         if not waits:
             job.queue(job.sequence)
@@ -136,6 +153,8 @@ class MemoryStore(Store):
     def _claim(self, job: StoredJob, worker: str, now: datetime) -> Claim:
         job.state, job.worker, job.claimed_at = State.RUNNING, worker, now
         job.token += 1
+        if job.new.unique is not None and job.new.unique.ends_at_start:
+            job.mark = None
         return claim_of(job)
 
     def waiting(self, *, now: datetime | None = None) -> list[str]:
@@ -288,11 +307,19 @@ class MemoryStore(Store):
                 job.reason = reason
         return cancelled
 
-    def retry(self, ids: Collection[UUID], *, now: datetime | None = None) -> list[UUID]:
+    def retry(
+        self,
+        ids: Collection[UUID],
+        *,
+        edits: Mapping[UUID, Edit] | None = None,
+        now: datetime | None = None,
+    ) -> list[UUID]:
         with self.lock:
-            jobs = self._found(ids, {State.FAILED, State.CANCELLED})
-            for job in jobs:
-                job.revive(next(self._sequence))
+            jobs = []
+            for job in self._found(ids, {State.FAILED, State.CANCELLED}):
+                if job.new.unique is None or self._holder(job.new.unique.mark) is None:
+                    job.revive(next(self._sequence), (edits or {}).get(job.new.id))
+                    jobs.append(job)
             self._say({job.new.queue for job in jobs if job.state is State.READY})
             return [job.new.id for job in jobs]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
 from dlq.errors import RunnerUnknown
-from dlq.job import Claim, NewJob, Outcome
+from dlq.job import Claim, Enqueued, NewJob, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.store.inspector import Inspector
@@ -36,6 +35,7 @@ from dlq.testing.contract.builders import (
     totals,
     worker_info,
 )
+from dlq.testing.contract.deduplicating import unique_job
 from dlq.workers import WorkerRef
 
 __all__ = ["Concurrency", "claiming", "reconciling", "settling", "together"]
@@ -111,7 +111,7 @@ def _registering(worker: str, runner: str) -> Callable[[Store], bool]:
     return work
 
 
-def _enqueueing(jobs: Sequence[NewJob]) -> Callable[[Store], datetime]:
+def _enqueueing(jobs: Sequence[NewJob]) -> Callable[[Store], Enqueued]:
     return lambda store: store.enqueue(jobs, now=NOON)
 
 
@@ -327,6 +327,41 @@ class Concurrency:
             jobs = [new_job() for _ in range(5)]
             together(make_store, *[_enqueueing(jobs)] * 4, dedicated=False)
             assert claim_ids(store, worker) == [job.id for job in jobs]
+
+    def test_of_many_who_enqueue_a_unique_job_at_the_same_moment_one_has_it(
+        self, store: Store, make_store: MakeStore, worker: WorkerRef
+    ) -> None:
+        for _ in range(self.rounds):
+            jobs = [unique_job() for _ in range(32)]
+            together(make_store, *[_enqueueing([job]) for job in jobs], dedicated=False)
+            (winner,) = claim_ids(store, worker)
+            others = {found.duplicate_of for found in store.get([job.id for job in jobs if job.id != winner])}
+            assert others == {winner}
+            settle(store, worker, *map(OUTCOMES["succeeded"], store.held(worker.id, 10)))
+
+    def test_batches_of_the_same_unique_jobs_in_any_order_wait_for_nobody_in_a_circle(
+        self, store: Store, make_store: MakeStore, worker: WorkerRef
+    ) -> None:
+        for _ in range(self.rounds):
+            batches = [[unique_job(f"account:{number}") for number in range(10)] for _ in range(4)]
+            for batch in batches[::2]:
+                batch.reverse()
+            together(make_store, *map(_enqueueing, batches), dedicated=False)
+            assert len(claim_ids(store, worker)) == 10
+            settle(store, worker, *map(OUTCOMES["succeeded"], store.held(worker.id, 100)))
+
+    def test_a_unique_job_that_is_enqueued_while_the_first_ends_is_stored_or_a_duplicate(
+        self, store: Store, make_store: MakeStore, worker: WorkerRef
+    ) -> None:
+        for _ in range(self.rounds):
+            first, second = unique_job(), unique_job()
+            store.enqueue([first], now=NOON)
+            ended = OUTCOMES["succeeded"](claim_one(store, worker))
+            works: list[Callable[[Store], object]] = [_enqueueing([second]), settling(worker, [ended])]
+            together(make_store, *works)
+            found = record(store, second.id)
+            assert (found.state, found.duplicate_of) in [(State.READY, None), (State.CANCELLED, first.id)]
+            store.cancel([second.id], "over", now=NOON)
 
     def test_batches_enqueued_at_the_same_moment_keep_their_order(
         self, store: Store, make_store: MakeStore, worker: WorkerRef

@@ -133,11 +133,11 @@ class Enqueueing:
         )
 
     def test_the_time_of_an_enqueue_is_returned(self, store: Store) -> None:
-        assert store.enqueue([new_job()], now=after(1.5)) == after(1.5)
+        assert store.enqueue([new_job()], now=after(1.5)).at == after(1.5)
 
     def test_without_a_time_given_the_stores_own_clock_counts(self, store: Store) -> None:
         first = new_job()
-        now = store.enqueue([first])
+        now = store.enqueue([first]).at
         assert now.utcoffset() is not None
         assert record(store, first.id).enqueued_at == now
         past, ahead = new_job(run_after=now - timedelta(days=1)), new_job(run_after=now + timedelta(days=1))
@@ -150,7 +150,7 @@ class Enqueueing:
         assert claim_ids(store, worker) == ids
 
     def test_an_empty_batch_stores_nothing(self, store: Store, inspector: Inspector) -> None:
-        assert store.enqueue([], now=NOON) == NOON
+        assert store.enqueue([], now=NOON).at == NOON
         assert inspector.counts() == []
 
     def test_a_batch_of_thousands_is_one_batch(self, store: Store, worker: WorkerRef) -> None:

@@ -48,7 +48,7 @@ class Firing:
     def test_without_a_time_given_the_stores_own_clock_counts(
         self, store: Store, schedules: Schedules
     ) -> None:
-        now = store.enqueue([])
+        now = store.enqueue([]).at
         assert now <= schedules.clock() <= now + timedelta(minutes=5)
         for key, due_at in (("past", now - timedelta(days=1)), ("future", now + timedelta(days=1))):
             schedules.put([Proposal(schedule=schedule(key), due_at=due_at, look_at=due_at)])

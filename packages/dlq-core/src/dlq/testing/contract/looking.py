@@ -152,7 +152,7 @@ class Looking:
         assert (sight.promoted, sight.expired, sight.ready) == (1, 1, ["default"])
 
     def test_without_a_time_given_a_look_goes_by_the_stores_own_clock(self, store: Store) -> None:
-        now = store.enqueue([])
+        now = store.enqueue([]).at
         add(store, queue="scheduled", now=now, run_after=now + A_YEAR)
         add(store, queue="ready", now=now, expires_after=86_400.0)
         add(store, queue="late", now=now - A_YEAR, expires_after=86_400.0)

@@ -96,7 +96,7 @@ class Pausing:
     def test_without_a_time_given_a_pause_ends_by_the_stores_own_clock(
         self, store: Store, worker: WorkerRef
     ) -> None:
-        now = store.enqueue([new_job(queue="a"), new_job(queue="b")])
+        now = store.enqueue([new_job(queue="a"), new_job(queue="b")]).at
         store.pause("a", now + timedelta(days=1))
         store.pause("b", now - timedelta(days=1))
         assert store.waiting() == ["b"]

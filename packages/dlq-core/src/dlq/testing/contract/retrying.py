@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from dlq.ids import new_job_id
-from dlq.job import Note, Outcome
+from dlq.job import Edit, Note, Outcome
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
@@ -48,6 +48,36 @@ def _ended(store: Store, worker: WorkerRef, kind: str = "failed") -> UUID:
 
 class Retrying:
     """Once more."""
+
+    @each_revivable
+    def test_a_job_may_be_tried_again_with_other_arguments(
+        self, store: Store, worker: WorkerRef, kind: str
+    ) -> None:
+        id, other = _ended(store, worker, kind), _ended(store, worker, kind)
+        before = record(store, id)
+        edits = {
+            id: Edit(payload="[[2],{}]", overrides='{"version": 2}'),
+            new_job_id(): Edit(payload="[[3],{}]"),
+        }
+        assert store.retry([id, other], edits=edits) == [id, other]
+        job = record(store, id)
+        assert (job.payload, job.overrides) == ("[[2],{}]", '{"version": 2}')
+        assert (job.task, job.queue, job.metadata, job.history) == (
+            before.task,
+            before.queue,
+            before.metadata,
+            before.history,
+        )
+        assert [found.payload for found in claim(store, worker)] == ["[[2],{}]", "[[],{}]"]
+
+    @pytest.mark.parametrize("state", set(State) - set(REVIVABLE), ids=lambda state: state.label)
+    def test_an_edit_of_a_job_that_is_not_retried_changes_nothing(
+        self, store: Store, worker: WorkerRef, state: State
+    ) -> None:
+        id = one_of_each(store, worker)[state]
+        before = record(store, id)
+        assert store.retry([id], edits={id: Edit(payload="[[2],{}]")}) == []
+        assert record(store, id) == before
 
     @each_revivable
     def test_a_job_that_did_not_succeed_is_ready_as_if_it_were_new(

@@ -15,6 +15,7 @@ from dlq.testing.contract.cancelling import Cancelling
 from dlq.testing.contract.claiming import Claiming
 from dlq.testing.contract.concurrency import Concurrency
 from dlq.testing.contract.contending import Contending
+from dlq.testing.contract.deduplicating import Deduplicating
 from dlq.testing.contract.enqueueing import Enqueueing
 from dlq.testing.contract.expiring import Expiring
 from dlq.testing.contract.fencing import Fencing
@@ -46,6 +47,7 @@ __all__ = ["StoreContract"]
 class StoreContract(
     Fencing,
     Enqueueing,
+    Deduplicating,
     Claiming,
     Settling,
     Histories,

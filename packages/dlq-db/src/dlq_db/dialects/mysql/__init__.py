@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
-from dlq.job import Exchanged, NewJob, Note, Outcome
+from dlq.job import Enqueued, Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.workers import Sight, WorkerRef
@@ -68,7 +68,7 @@ class MySQL:
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
-    ) -> datetime:
+    ) -> Enqueued:
         """Four statements for a batch, inside the caller's transaction when there is one."""
         with committed(connection):
             return enqueue(connection, backend, jobs, now)

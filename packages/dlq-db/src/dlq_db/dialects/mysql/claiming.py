@@ -17,7 +17,7 @@ __all__ = ["claim"]
 
 HOLD = """
     UPDATE dlq_live FORCE INDEX (PRIMARY)
-    SET state = 4, token = token + 1, worker = %s, claimed_at = %s
+    SET state = 4, token = token + 1, worker = %s, claimed_at = %s, mark = IF(LEFT(mark, 1) = 's', NULL, mark)
     WHERE id IN ({})
 """
 

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import NewJob
+from dlq.job import Enqueued, NewJob
 from dlq.limits import limits_to_json
 from dlq.states import State
+from dlq.unique import mark_of, unique_to_json
 from dlq_db.dialects.mysql.circumstances import COLUMNS, Circumstances
-from dlq_db.dialects.mysql.writing import insert, key, packed, size, utc
+from dlq_db.dialects.mysql.writing import insert, key, packed, put_behind, size, utc
 from dlq_db.lines import first_state, line_for
+from dlq_db.models import Job, Live
 from dlq_db.tallying import Sums, add, count
+from dlq_db.uniqueness import duplicates_of, holders, reject, take_over
 
 __all__ = ["enqueue"]
 
 ROWS = """
     dlq_job (
         id, backend, queue, task, priority, payload, overrides, metadata, run_after, max_attempts, max_interruptions,
-        enqueued_at, expires_at, limits, attempts, interruptions
+        enqueued_at, expires_at, limits, `unique`, attempts, interruptions
     )
 """
 # The column seq counts by itself.
 LIVES = """
     dlq_live (
-        id, backend, queue, priority, state, waits, due_at, expires_at, line, token, settled, attempts, interruptions
+        id, backend, queue, priority, state, waits, due_at, expires_at, line, mark, token, settled, attempts,
+        interruptions
     )
 """
 KNOWN = f"""
@@ -41,15 +46,16 @@ TRIES = 5
 
 def enqueue(
     connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
-) -> datetime:
-    """Write two rows for each job whose id is new, and return the time. To be called in a transaction."""
+) -> Enqueued:
+    """Write two rows for each job whose id is new and that is no duplicate. To be called in a transaction."""
     first: dict[UUID, NewJob] = {}
     for job in jobs:
         first.setdefault(job.id, job)
     for part in packed(first.values(), _size) if first else [[]]:
         now = _store(connection, backend, part, now)
     assert now is not None
-    return now
+    is_unique = any(job.unique for job in first.values())
+    return Enqueued(at=now, duplicates=duplicates_of(connection, [*first.values()]) if is_unique else {})
 
 
 def _size(job: NewJob) -> int:
@@ -65,17 +71,46 @@ def _store(
         new = [job for job in jobs if key(connection, job.id) not in known]
         for job in new:
             server.must_take(_size(job))
-        if new:
-            try:
-                insert(connection, ROWS, [_row(connection, backend, job, server.now) for job in new])
-            except IntegrityError:
-                if attempt == TRIES - 1:
-                    raise
-                continue
-            insert(connection, LIVES, [_live(connection, backend, job, server.now) for job in new])
-            _count(connection, backend, new, server.now)
+        rejected = _duplicates(connection, backend, new)
+        try:
+            _insert(connection, backend, [job for job in new if job.id not in rejected], server.now)
+        except IntegrityError:
+            if attempt == TRIES - 1:
+                raise
+            continue
+        for job in new:
+            if job.id in rejected:
+                take_over(connection, rejected[job.id], job, partial(_put_behind, connection), server.now)
+        reject(connection, backend, rejected, new, server.now)
         return server.now
     raise AssertionError("not reached")
+
+
+def _insert(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime) -> None:
+    """Raises IntegrityError when somebody else has stored one of them, or has its mark; then none is stored."""
+    if not jobs:
+        return
+    insert(connection, ROWS, [_row(connection, backend, job, now) for job in jobs])
+    try:
+        insert(connection, LIVES, [_live(connection, backend, job, now) for job in jobs])
+    except IntegrityError:
+        stored = Job.objects.using(connection.alias).filter(pk__in=[job.id for job in jobs])
+        stored._raw_delete(connection.alias)
+        raise
+    _count(connection, backend, jobs, now)
+
+
+def _duplicates(connection: BaseDatabaseWrapper, backend: str, new: Sequence[NewJob]) -> dict[UUID, UUID]:
+    """Those of new jobs whose mark another has, be it one of these, and who."""
+    taken, found = holders(connection, backend, new), dict[UUID, UUID]()
+    for job in new:
+        if (mark := mark_of(job.unique)) and (other := taken.setdefault(mark, job.id)) != job.id:
+            found[job.id] = other
+    return found
+
+
+def _put_behind(connection: BaseDatabaseWrapper, live: Live) -> None:
+    put_behind(connection, [live])
 
 
 def _count(connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime) -> None:
@@ -102,7 +137,7 @@ def _row(connection: BaseDatabaseWrapper, backend: str, job: NewJob, now: dateti
         *(key(connection, job.id), backend, job.queue, job.task, job.priority),
         *(job.payload, job.overrides, job.metadata, utc(job.run_after)),
         *(job.max_attempts, job.max_interruptions, utc(now), utc(_expiry(job, now))),
-        *(limits_to_json(job.limits), 0, 0),
+        *(limits_to_json(job.limits), unique_to_json(job.unique), 0, 0),
     )
 
 
@@ -112,7 +147,7 @@ def _live(connection: BaseDatabaseWrapper, backend: str, job: NewJob, now: datet
     state, waits_for = (State.SCHEDULED, None) if waits else first_state(line)
     return (
         *(key(connection, job.id), backend, job.queue, job.priority, int(state), waits_for),
-        *(utc(due_at), utc(_expiry(job, now)), line, 0, 0, 0, 0),
+        *(utc(due_at), utc(_expiry(job, now)), line, mark_of(job.unique), 0, 0, 0, 0),
     )
 
 

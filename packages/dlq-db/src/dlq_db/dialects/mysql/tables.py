@@ -37,6 +37,8 @@ COLUMNS: Mapping[str, Collection[str]] = {
         # An order that rises with every column: MariaDB before 10.8 has no index that falls in one of them.
         "ADD COLUMN urgency smallint AS (-priority) STORED",
         "MODIFY seq bigint NOT NULL AUTO_INCREMENT",
+        # Of rows without a mark there may be any number, here as everywhere.
+        "ADD UNIQUE INDEX dlq_live_mark (backend, mark)",
         # A column that counts needs an index of its own.
         "ADD INDEX dlq_live_seq (seq)",
     ),

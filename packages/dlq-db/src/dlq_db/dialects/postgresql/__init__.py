@@ -12,22 +12,21 @@ import psycopg
 from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from dlq.job import LOG_LINES, Exchanged, NewJob, Note, Outcome
+from dlq.job import LOG_LINES, Enqueued, Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.store.tallies import TALLIES_KEPT
 from dlq.workers import Sight, WorkerRef
 from dlq_db.admitting import MANY, Admission, Admitted
-from dlq_db.dialects import statement
 from dlq_db.dialects.postgresql import sessions
 from dlq_db.dialects.postgresql.arguments import (
     advance_columns,
     first_of_each,
-    job_columns,
     note_columns,
     outcome_columns,
 )
 from dlq_db.dialects.postgresql.claiming import Claiming
+from dlq_db.dialects.postgresql.enqueueing import enqueue, enqueue_unique
 from dlq_db.dialects.postgresql.listening import Listener
 from dlq_db.dialects.postgresql.looking import Looking, Served
 from dlq_db.dialects.postgresql.marks import Place, Searches
@@ -82,16 +81,12 @@ class PostgreSQL:
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
-    ) -> datetime:
-        """Through Django's own cursor: the caller may be in a transaction, or count its queries."""
+    ) -> Enqueued:
+        """One statement, unless some of the jobs are unique and others have their marks."""
         jobs = first_of_each(jobs, lambda job: job.id)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                statement("postgresql/enqueue.sql"),
-                {"backend": backend, "now": now, **job_columns(backend, jobs)},
-            )
-            enqueued_at: datetime = cursor.fetchone()[0]
-        return enqueued_at
+        if not any(job.unique for job in jobs):
+            return enqueue(connection, backend, jobs, now)
+        return _not_overtaken(lambda: enqueue_unique(connection, backend, jobs, now))
 
     def exchange(
         self,

@@ -9,10 +9,18 @@ from uuid import UUID
 from dlq.job import NewJob, Note, Outcome
 from dlq.limits import limits_to_json
 from dlq.store.schedules import Advance
+from dlq.unique import mark_of, unique_to_json
 from dlq_db.lines import line_for
 from dlq_db.logs import appended, text_of
 
-__all__ = ["advance_columns", "first_of_each", "job_columns", "note_columns", "outcome_columns"]
+__all__ = [
+    "advance_columns",
+    "first_of_each",
+    "job_columns",
+    "note_columns",
+    "outcome_columns",
+    "unique_columns",
+]
 
 
 def first_of_each[T](items: Iterable[T], key: Callable[[T], object]) -> list[T]:
@@ -39,6 +47,14 @@ def job_columns(backend: str, jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
         "metadata": [job.metadata for job in jobs],
         "limits": [limits_to_json(job.limits) for job in jobs],
         "lines": [line_for(backend, job) for job in jobs],
+    }
+
+
+def unique_columns(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
+    """For enqueue_unique.sql, beside ``job_columns``."""
+    return {
+        "marks": [mark_of(job.unique) for job in jobs],
+        "uniques": [unique_to_json(job.unique) for job in jobs],
     }
 
 

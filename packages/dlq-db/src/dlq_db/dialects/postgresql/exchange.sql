@@ -180,7 +180,9 @@ walked AS MATERIALIZED (
 ),
 held AS (
     UPDATE dlq_live l
-    SET state = 4, token = l.token + 1, worker = %(worker)s, claimed_at = moment.now
+    SET state = 4, token = l.token + 1, worker = %(worker)s, claimed_at = moment.now,
+        -- One that keeps others out only until it is started.
+        mark = CASE WHEN l.mark >= 't' OR l.mark < 's' THEN l.mark END
     FROM picked, moment
     WHERE l.id = picked.id
     RETURNING l.id, l.token, l.attempts, l.interruptions, l.priority, l.seq, l.claimed_at, l.line, picked.place

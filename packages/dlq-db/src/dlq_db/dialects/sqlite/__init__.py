@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 from django.utils import timezone
 
-from dlq.job import Exchanged, NewJob, Note, Outcome
+from dlq.job import Enqueued, Exchanged, NewJob, Note, Outcome
 from dlq.states import State
 from dlq.store.schedules import Advance, Advanced
 from dlq.workers import Sight, WorkerRef
@@ -68,12 +68,12 @@ class SQLite:
 
     def enqueue(
         self, connection: BaseDatabaseWrapper, backend: str, jobs: Sequence[NewJob], now: datetime | None
-    ) -> datetime:
+    ) -> Enqueued:
         """A few statements for a batch, inside the caller's transaction when there is one."""
         now = now or timezone.now()
         with immediate(connection):
-            enqueue(connection, backend, jobs, now)
-        return now
+            duplicates = enqueue(connection, backend, jobs, now)
+        return Enqueued(at=now, duplicates=duplicates)
 
     def exchange(
         self,

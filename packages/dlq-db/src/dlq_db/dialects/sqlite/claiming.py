@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from dlq.job import Claim
 from dlq.states import State
+from dlq.unique import Until
 from dlq_db.dialects.sqlite.writing import key, write_many
 from dlq_db.models import Live
 from dlq_db.queues import paused_queues
@@ -17,6 +18,7 @@ from dlq_db.rows import claim_of
 __all__ = ["claim"]
 
 LIVE = "UPDATE dlq_live SET state = %s, token = %s, worker = %s, claimed_at = %s WHERE id = %s"
+UNMARK = "UPDATE dlq_live SET mark = NULL WHERE id = %s"
 
 
 def claim(
@@ -46,4 +48,9 @@ def claim(
         LIVE,
         [(int(State.RUNNING), live.token, worker, at, key(connection, live.pk)) for live in lives],
     )
+    write_many(connection, UNMARK, [(key(connection, live.pk),) for live in lives if _ends_at_start(live)])
     return [claim_of(live) for live in lives]
+
+
+def _ends_at_start(live: Live) -> bool:
+    return live.mark is not None and live.mark.startswith(Until.STARTED[0])

@@ -8,6 +8,7 @@ local ENDED, KEPT, COUNT, PAUSES = BASE .. 'ended:', BASE .. 'kept:', BASE .. 'c
 local RELAYED, TALLY, MINUTES, TOTALS = BASE .. 'relayed', BASE .. 'tally:', BASE .. 'minutes', BASE .. 'totals'
 local LINE, LINES, SLOT, ADMITTED = BASE .. 'line:', BASE .. 'lines', BASE .. 'slot:', BASE .. 'admitted:'
 local SEMAPHORES, OPEN = BASE .. 'semaphores', BASE .. 'open'
+local UNIQUES, MARKS, DUPLICATES = BASE .. 'uniques', BASE .. 'marks', BASE .. 'duplicates'
 local HISTORY, LOG, NOTE, WAKE = BASE .. 'history:', BASE .. 'log:', BASE .. 'note:', BASE .. 'wake'
 local BEATS, RUNNER, WORKER, CREW = BASE .. 'beats', BASE .. 'runner:', BASE .. 'worker:', BASE .. 'crew:'
 local SCHEDULES, STANDINGS, AGENDA, LISTED = BASE .. 'schedules', BASE .. 'standings', BASE .. 'agenda', BASE .. 'listed:'

@@ -60,8 +60,28 @@ local function leave(id, row, popped)
   end
 end
 
+-- From now on it keeps no others out.
+local function give_mark_back(id)
+  local mark = redis.call('HGET', MARKS, id)
+  if mark and redis.call('HGET', UNIQUES, mark) == id then
+    redis.call('HDEL', UNIQUES, mark)
+  end
+end
+
+-- Keep others out, unless another does; returns who does.
+local function take_mark(id, mark)
+  local other = redis.call('HGET', UNIQUES, mark)
+  if not other then
+    redis.call('HSET', UNIQUES, mark, id)
+  end
+  return other or id
+end
+
 local function enter(id, row, state)
   row.state = state
+  if is_finished(state) and has(row, IS_UNIQUE) then
+    give_mark_back(id)
+  end
   if state == RUNNABLE then
     row.at = 0
   end

@@ -1,4 +1,4 @@
--- Jobs with all that is known of them: seven values each, see get.lua.
+-- Jobs with all that is known of them: eight values each, see get.lua.
 local function records(ids, whole)
   local reply = {}
   if #ids == 0 then
@@ -13,6 +13,7 @@ local function records(ids, whole)
       reply[n + 5] = has(row, HAS_NOTE) and redis.call('HGETALL', NOTE .. id)
       reply[n + 6] = whole and has(row, HAS_HISTORY) and redis.call('LRANGE', HISTORY .. id, 0, -1)
       reply[n + 7] = whole and has(row, HAS_LOG) and redis.call('LRANGE', LOG .. id, 0, -1)
+      reply[n + 8] = has(row, IS_UNIQUE) and redis.call('HGET', DUPLICATES, id)
     end
   end
   return reply

@@ -2,6 +2,8 @@
 -- What never changes is in DATA, as the client wrote it: payload bytes are carried here and never read.
 local SCHEDULED, BLOCKED, RUNNABLE, RUNNING, SUCCEEDED, FAILED, CANCELLED = 1, 2, 3, 4, 5, 6, 7
 local HAS_HISTORY, HAS_LOG, HAS_NOTE, HAS_REASON, HAS_RESULT, HAS_TIMES, HAS_LIMITS = 1, 2, 4, 8, 16, 32, 64
+-- It is, or was to be, unique by what MARKS has.
+local IS_UNIQUE = 128
 local FORMAT, TIMES, LIMITS = '>BBBI4I4HHdddHc0Hc0Hc0Hc0', '>ddd', '>Hc0'
 -- What a job with limits begins with: the mark of its key, that of its queue, and the letter of its policy.
 local MARK_LENGTH, LINE_LENGTH = 16, 33

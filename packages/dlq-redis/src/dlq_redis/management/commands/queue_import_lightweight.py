@@ -85,7 +85,7 @@ class Command(OperatorCommand):
     def _pause(self, queue: str, left: float | None, alias: str) -> None:
         store = queue_backend(alias).store
         # By the clock of the store, which an enqueue of nothing tells.
-        until = None if left is None else store.enqueue([]) + timedelta(seconds=left)
+        until = None if left is None else store.enqueue([]).at + timedelta(seconds=left)
         store.pause(queue, until)
         self.stdout.write(f"{queue}: paused{_for(left)}, as before.")
 
