@@ -6,22 +6,24 @@ import json
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
-from django.test import Client
+from django.test import Client, TestCase
 from django.test.utils import override_script_prefix
 from pytest_django import Settings
 
-from dlq import MemoryBackend, QueueBackend, StoreUnavailable
+from dlq import MemoryBackend, QueueBackend, State, StoreUnavailable
 from dlq.ids import new_job_id
 from dlq.job import NewJob
 from dlq.store import MemoryInspector
 from dlq.store.schedules import Proposal, Schedule
 from dlq.testing.contract.builders import NOON, add, add_many, after, one_of_each, register
+from dlq.testing.contract.limiting import slot
 
 from .browsing import BASE, fail, html, log_in
 
-PAGES = ["", "jobs/", "failures/", "workers/", "schedules/", "queue/?name=mail"]
+PAGES = ["", "jobs/", "failures/", "workers/", "limits/", "schedules/", "queue/?name=mail"]
 NASTY = "<script>alert('x')</script>\"&{{ 7|add:7 }}"
 
 
@@ -132,6 +134,44 @@ def test_schedules_are_listed_and_shown(backend: QueueBackend, admin: Client) ->
     assert admin.get(BASE + "schedule/", {"key": "another"}).status_code == 404
 
 
+def add_limited(backend: QueueBackend, count: int, key: str, limit: int = 1) -> list[UUID]:
+    # The test is a transaction, which never commits; jobs are given their slots after that.
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        return add_many(backend.store, count, limits=slot(key, limit))
+
+
+def test_limits_show_what_is_held_and_what_waits(backend: QueueBackend, admin: Client) -> None:
+    add_limited(backend, 7, "account:7", limit=3)
+    (slots,) = backend.inspector.slots(10)
+    assert (slots.held, slots.waiting) == (3, 4)
+    page = html(admin, "limits/")
+    assert "account:7</th>" in page
+    assert '3<span class="dlq-quiet">/3</span>' in page
+    assert page.count("waits for a slot of “account:7”") == 4
+
+
+def test_a_blocked_job_says_what_it_waits_for(backend: QueueBackend, admin: Client) -> None:
+    ready, waiting = add_limited(backend, 2, "account:7")
+    parked = one_of_each(backend.store, register(backend.store, "worker-1", "runner-1"))[State.BLOCKED]
+    assert "<dd>a slot of “account:7”</dd>" in html(admin, f"jobs/{waiting}/")
+    assert "<dd>a worker that knows its task</dd>" in html(admin, f"jobs/{parked}/")
+    page = html(admin, f"jobs/{ready}/")
+    assert "Waits for" not in page
+    assert "account:7" in page
+
+
+def test_pages_of_limits_lead_on_and_back(backend: QueueBackend, admin: Client) -> None:
+    keys = [f"account:{number:03}" for number in range(120)]
+    for key in keys:
+        add_limited(backend, 1, key)
+    first, second = html(admin, "limits/"), html(admin, "limits/", after=keys[99])
+    assert [key for key in keys if key in first.partition("Newest blocked")[0]] == keys[:100]
+    assert [key for key in keys if f'data-key="{key}"' in second] == keys[100:]
+    assert "More" in first
+    assert "More" not in second
+    assert "First" in second
+
+
 # --- Bad input ---
 
 
@@ -145,9 +185,11 @@ def test_nothing_of_a_job_becomes_markup(backend: QueueBackend, admin: Client) -
         payload=f"[[{json.dumps(NASTY)}],{nasty}]",
         metadata=nasty,
     )
+    add_limited(backend, 2, NASTY)
     backend.schedules.put([schedule(NASTY, rule=NASTY, words=NASTY, task=NASTY)])
     pages = [
-        html(admin, page) for page in ("", "jobs/", "failures/", "workers/", "schedules/", f"jobs/{id}/")
+        html(admin, page)
+        for page in ("", "jobs/", "failures/", "workers/", "limits/", "schedules/", f"jobs/{id}/")
     ]
     pages += [html(admin, "jobs/", q=NASTY), html(admin, "queue/", name="q<script>")]
     pages += [html(admin, "schedule/", key=NASTY)]
@@ -200,6 +242,8 @@ def test_odd_queries_are_no_errors(backend: QueueBackend, admin: Client, query: 
         ("of/nonsense/", 404),
         ("schedule/?key=%00", 404),
         ("schedules/?after=%00", 200),
+        ("limits/?after=%00", 200),
+        ("limits/?after=" + "x" * 900, 200),
     ],
 )
 def test_what_is_not_there_has_a_page_that_says_so(
@@ -248,7 +292,9 @@ def test_a_store_that_is_down_has_a_page_that_says_so(
         raise StoreUnavailable("nobody answers at redis:6379")
 
     with (
-        patch.multiple(MemoryInspector, counts=down, jobs=down, search=down, runners=down, failures=down),
+        patch.multiple(
+            MemoryInspector, counts=down, jobs=down, search=down, runners=down, failures=down, slots=down
+        ),
         patch("dlq.store.memory.schedules.MemorySchedules.listed", down),
     ):
         response = admin.get(BASE + page)
@@ -360,7 +406,7 @@ def test_the_number_of_calls_does_not_grow_with_what_is_stored(
 
         return call
 
-    names = ["counts", "runners", "jobs", "search", "count", "failures", "tallies"]
+    names = ["counts", "runners", "jobs", "search", "count", "failures", "slots", "tallies"]
     with patch.multiple(MemoryInspector, **{name: counting(name) for name in names}):
         html(admin, page)
         few = list(calls)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.http import HttpResponse
 from django.urls import URLPattern, path
 
-from dlq_admin.views import acting, copying, failures, jobs, overview, queues, schedules, workers
+from dlq_admin.views import acting, copying, failures, jobs, limits, overview, queues, schedules, workers
 
 __all__ = ["ROUTES", "Route", "make_path"]
 
@@ -31,6 +31,7 @@ ROUTES = [
     Route("jobs/<uuid:id>/", jobs.show, "dlq_job"),
     Route("failures/", failures.show, "dlq_failures"),
     Route("workers/", workers.show, "dlq_workers"),
+    Route("limits/", limits.show, "dlq_limits"),
     Route("schedules/", schedules.listed, "dlq_schedules"),
     Route("schedule/", schedules.show, "dlq_schedule"),
     # What changes something.

@@ -23,7 +23,7 @@ __all__ = ["FRAGMENT", "Visit"]
 FRAGMENT = "Dlq-Fragment"
 """The header with which the page's script asks for what changes of a page, without the rest of the admin."""
 
-SECTIONS = ("jobs", "failures", "workers", "schedules")
+SECTIONS = ("jobs", "failures", "workers", "limits", "schedules")
 """The pages that are about a whole backend."""
 
 

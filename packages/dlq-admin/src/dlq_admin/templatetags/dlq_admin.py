@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from dlq import State
 from dlq.job import JobRecord
+from dlq.states import Waits
 from dlq.store import FailureGroup
 from dlq_admin.showing import folded, summary_of
 
@@ -97,6 +98,14 @@ def absolute(moment: datetime | None) -> str:
         return ""
     local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
     return f"{date_format(local, 'DATE_FORMAT')} {local:%H:%M:%S %Z}"
+
+
+@register.filter
+def wait(job: JobRecord) -> str:
+    """What a blocked job waits for."""
+    if job.waits is Waits.LIMIT and job.limits is not None:
+        return _("a slot of “%(key)s”") % {"key": job.limits.slot.key}
+    return _("a worker that knows its task")
 
 
 @register.filter
