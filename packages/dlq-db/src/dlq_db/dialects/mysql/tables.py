@@ -37,8 +37,9 @@ COLUMNS: Mapping[str, Collection[str]] = {
         # An order that rises with every column: MariaDB before 10.8 has no index that falls in one of them.
         "ADD COLUMN urgency smallint AS (-priority) STORED",
         "MODIFY seq bigint NOT NULL AUTO_INCREMENT",
-        # Of rows without a mark there may be any number, here as everywhere.
-        "ADD UNIQUE INDEX dlq_live_mark (backend, mark)",
+        # Of rows without a mark there may be any number, here as everywhere. The backend comes last: with it in front
+        # the optimizer would take this index for one of all jobs of a backend.
+        "ADD UNIQUE INDEX dlq_live_mark (mark, backend)",
         # A column that counts needs an index of its own.
         "ADD INDEX dlq_live_seq (seq)",
     ),
