@@ -183,7 +183,7 @@ def enqueue_a_day() -> None:
     """What a dashboard shows on a day that is neither good nor bad: failures, waits, a report, a paused queue."""
     from datetime import timedelta
 
-    from demo_site.tasks import deliver, refund, report
+    from demo_site.tasks import ask_supplier, deliver, refund, report
 
     receipts = deliver.using(max_attempts=1)
     receipts.enqueue_many(
@@ -194,6 +194,9 @@ def enqueue_a_day() -> None:
     )
     for order in range(9):
         refund.enqueue(order, "damaged in transit")
+    ask_supplier.enqueue_many(
+        ((supplier, article), {}) for supplier in ("north", "south", "harbour") for article in range(3)
+    )
     report.enqueue(2025)
     QueueInfo("newsletter").pause()
     deliver.using(queue="newsletter", priority=-10).enqueue_many(
@@ -215,10 +218,22 @@ def dashboard() -> Iterator[str]:
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
+        wait_for_answer(server, port)
         yield f"http://127.0.0.1:{port}/dlq_admin/dashboard/"
     finally:
         server.terminate()
         server.wait()
+
+
+def wait_for_answer(server: subprocess.Popen[bytes], port: int) -> None:
+    """Until the server can be asked."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"The dashboard's server does not answer on port {port}.")
+        time.sleep(0.1)
 
 
 def free_port() -> int:

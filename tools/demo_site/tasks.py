@@ -95,6 +95,13 @@ def report(context: JobContext[..., int], year: int, rows: int = 600) -> int:
     return rows
 
 
+@task(queue="coroutines", concurrency={"key": "supplier:{supplier}", "limit": 2})
+async def ask_supplier(supplier: str, article: int) -> int:
+    """No supplier answers more than two questions at a time."""
+    await asyncio.sleep(60)
+    return article
+
+
 @cron("*/2 * * * *", description="New orders from the shop")
 @task(queue="files")
 def import_orders() -> int:

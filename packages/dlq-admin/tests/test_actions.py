@@ -213,6 +213,13 @@ def test_nothing_selected_is_nothing_done(memory: MemoryBackend, admin: Client) 
     assert state_of(memory.store, id) is State.FAILED
 
 
+@pytest.mark.parametrize("order", ["explode", "ping", ""])
+def test_a_forged_order_is_refused(memory: MemoryBackend, admin: Client, order: str) -> None:
+    register(memory.store, "worker-1", "runner-1")
+    assert post(admin, "workers/act/", target="worker-1", order=order).status_code == 404
+    assert order_of(memory) is Order.WORK
+
+
 @pytest.mark.parametrize("address", ["https://evil.example/", "//evil.example/", "javascript:alert(1)"])
 def test_nobody_is_led_to_another_site(memory: MemoryBackend, admin: Client, address: str) -> None:
     id = fail(memory)

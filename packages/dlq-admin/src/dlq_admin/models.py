@@ -27,14 +27,10 @@ class Dashboard(models.Model):
             ("retry_job", _("Can retry jobs")),
             ("discard_job", _("Can discard jobs")),
             ("cancel_job", _("Can cancel jobs")),
-            ("promote_job", _("Can run scheduled jobs now")),
             ("copy_job", _("Can enqueue copies of jobs")),
             ("pause_queue", _("Can pause and resume queues")),
             ("clear_queue", _("Can clear queues")),
             ("control_worker", _("Can quiet and stop workers")),
-            ("run_schedule", _("Can run schedules now")),
-            ("change_schedule", _("Can create, edit, enable and disable schedules")),
-            ("remove_schedule", _("Can remove schedules")),
         ]
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from django.http import Http404, HttpResponse
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from dlq import DlqError, JobFilter, QueueInfo, State
 from dlq.control import instruct
@@ -143,9 +143,13 @@ def confirm(
     )
 
 
+def _reason(visit: Visit, action: JobAction) -> str:
+    return _("%(done)s by %(user)s") % {"done": action.done, "user": visit.request.user}
+
+
 def _act_now(visit: Visit, action: JobAction, selection: Selection) -> HttpResponse:
     ids = selection.present(visit, action)
-    reason = f"{action.done} by {visit.request.user}"
+    reason = _reason(visit, action)
     try:
         done = action.apply(ids, visit.alias, reason)
     except (TaskResultDoesNotExist, DlqError) as error:
@@ -158,7 +162,7 @@ def _act_now(visit: Visit, action: JobAction, selection: Selection) -> HttpRespo
 
 
 def _act_later(visit: Visit, action: JobAction, query: str, count: JobCount) -> HttpResponse:
-    reason = f"{action.done} by {visit.request.user}"
+    reason = _reason(visit, action)
     result = enqueue_action(action.name, query, visit.alias, reason, count.number)
     log(visit, "job", result.id, f"{action.label}: {counted(count)} ({query})")
     visit.say(
@@ -219,6 +223,12 @@ def _clear(visit: Visit, queue: QueueInfo, page: str) -> HttpResponse:
 
 # --- Workers ---
 
+ORDERED = {
+    Order.QUIET: gettext_lazy("Told to take no more jobs"),
+    Order.WORK: gettext_lazy("Told to take jobs again"),
+    Order.STOP: gettext_lazy("Told to stop"),
+}
+
 
 @only_posts
 def on_workers(visit: Visit) -> HttpResponse:
@@ -227,7 +237,8 @@ def on_workers(visit: Visit) -> HttpResponse:
     target = visit.request.POST.get("target", "")
     try:
         order = Order(visit.request.POST.get("order", ""))
-    except ValueError:
+        told_to = str(ORDERED[order])
+    except (ValueError, KeyError):
         raise Http404(_("There is no such order.")) from None
     page = visit.here("workers")
     if order is Order.STOP and "confirmed" not in visit.request.POST:
@@ -244,6 +255,6 @@ def on_workers(visit: Visit) -> HttpResponse:
     if not told:
         visit.say(_("There is no worker “%(worker)s” any more.") % {"worker": target}, messages.WARNING)
         return visit.go_to(page)
-    log(visit, "worker", target, f"Told: {order.value}")
+    log(visit, "worker", target, told_to)
     visit.say(_("Told. Workers hear of it within about a second."))
     return visit.go_to(page)

@@ -74,7 +74,7 @@ def copy(visit: Visit, id: UUID) -> HttpResponse:
         except (DlqError, InvalidTask, TypeError, ValueError) as error:
             form.add_error(None, str(error))
         else:
-            log(visit, "job", result.id, f"Enqueued as a copy of {id}")
+            log(visit, "job", result.id, str(_("Enqueued as a copy of %(id)s")) % {"id": id})
             visit.say(str(_("The copy is enqueued.")))
             return visit.go_to(visit.here("job", result.id))
     return visit.page("copy", str(_("Enqueue a copy")), job=job, form=form, hidden=HIDDEN)
