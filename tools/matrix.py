@@ -86,13 +86,22 @@ def run_one(name: str, arguments: list[str]) -> int:
         return servers.run(command, environment)
 
 
+CONTRACTS = ("packages/dlq-db/tests/test_contract.py", "packages/dlq-redis/tests/test_contract.py")
+"""The contract of stores on every server: most of all tests that have no processes of their own."""
+
+
 def share_of(name: str, names: Sequence[str]) -> list[str]:
-    """What an environment leaves out when all run: real processes run in the newest alone. They take as long as all
-    other tests together, and what the versions of Python and Django change shows in those. ``DLQ_TEST_PROCESSES``
-    names others, or ``all``.
+    """What an environment leaves out when all run.
+
+    Real processes run in the newest alone, and the contract on servers in the oldest and the newest: these take longer
+    than all others together, and what changes with the versions of Python and Django shows in the others too.
+    ``DLQ_TEST_PROCESSES`` names other environments for the processes, or ``all``.
     """
     asked = os.environ.get("DLQ_TEST_PROCESSES", names[-1]).split()
-    return [] if name in asked or asked == ["all"] else ["--ignore=integration-tests"]
+    left_out = [] if name in asked or asked == ["all"] else ["integration-tests"]
+    if name not in (names[0], names[-1]):
+        left_out += CONTRACTS
+    return [f"--ignore={path}" for path in left_out]
 
 
 def run_all(names: Sequence[str], arguments: list[str]) -> int:
