@@ -21,6 +21,7 @@ from dlq.result import TaskResult, load_task
 from dlq.states import FINISHED, LIVE, WAITING, State
 from dlq.store import JobFilter
 from dlq.task import Task
+from dlq.tracing import without_trace
 from dlq.versions import arguments_of
 from dlq.workers import Instruction, Order, WorkerInfo
 
@@ -177,6 +178,9 @@ def copy_job(
     """
     record = job_record(job, backend=backend)
     task = load_task(record, _alias_of(job, backend))
+    if isinstance(task, Task) and task.metadata:
+        # Where the copy comes from is another place.
+        options = {"metadata": without_trace(task.metadata)} | options
     if options:
         task = task.using(**options)
     old_args, old_kwargs = arguments_of(task, record) if None in (args, kwargs) else ([], {})

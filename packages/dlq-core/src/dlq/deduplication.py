@@ -15,6 +15,7 @@ from dlq.control import BATCH, Advance, job_pages
 from dlq.job import JobRecord
 from dlq.states import State
 from dlq.store import JobFilter
+from dlq.tracing import without_trace
 
 __all__ = ["Duplicates", "find_duplicates", "remove_duplicates"]
 
@@ -82,7 +83,7 @@ def _digest(job: JobRecord) -> bytes:
         job.task,
         json.loads(job.payload),
         json.loads(job.overrides or "{}"),
-        json.loads(job.metadata or "{}"),
+        without_trace(json.loads(job.metadata or "{}")),
         job.max_attempts,
         expires_after,
     ]

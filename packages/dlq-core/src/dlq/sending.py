@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.tasks.signals import log_task_enqueued, task_enqueued
 
+from dlq import payload
 from dlq.errors import EnqueueError, EnqueueUnanswered, StoreError, StoreUnavailable, UnknownTask
 from dlq.job import Enqueued, JobRecord, NewJob
 from dlq.middleware import MiddlewareJob, chain
@@ -18,6 +19,7 @@ from dlq.on_commit import SendOnCommit, open_transaction
 from dlq.result import TaskResult, reject, result_of
 from dlq.states import State
 from dlq.task import Task
+from dlq.tracing import sending
 
 if TYPE_CHECKING:
     from dlq.store.asynchronous import AsyncStore
@@ -56,10 +58,12 @@ class Sending:
 
     def _dispatch(self, batches: dict[str | None, list[Prepared]]) -> None:
         chain()  # So that middleware that cannot be built is found before a job is stored.
-        # First: when the store refuses these, the others must not be sent either.
-        if now := batches.pop(None, None):
-            self._send(now)
-        self._send_on_commit(batches)
+        with sending(self.alias, _jobs_of(batches)) as jobs:
+            batches = _as_traced(batches, jobs)
+            # First: when the store refuses these, the others must not be sent either.
+            if now := batches.pop(None, None):
+                self._send(now)
+            self._send_on_commit(batches)
 
     def _send_on_commit(self, batches: dict[str | None, list[Prepared]]) -> None:
         for database, batch in batches.items():
@@ -117,20 +121,47 @@ class Sending:
 
     async def _adispatch(self, store: AsyncStore, batches: dict[str | None, list[Prepared]]) -> None:
         chain()  # So that middleware that cannot be built is found before a job is stored.
-        if now := batches.pop(None, None):
-            enqueued = await self._ahand_over(store, now)
-            if _is_heard():
-                # Whoever listens may want a database, which coroutines cannot ask.
-                await sync_to_async(self._announce, thread_sensitive=True)(now, enqueued)
-            else:
-                self._announce(now, enqueued)
-        self._send_on_commit(batches)
+        with sending(self.alias, _jobs_of(batches)) as jobs:
+            batches = _as_traced(batches, jobs)
+            if now := batches.pop(None, None):
+                await self._asend(store, now)
+            self._send_on_commit(batches)
+
+    async def _asend(self, store: AsyncStore, batch: list[Prepared]) -> None:
+        enqueued = await self._ahand_over(store, batch)
+        if _is_heard():
+            # Whoever listens may want a database, which coroutines cannot ask.
+            await sync_to_async(self._announce, thread_sensitive=True)(batch, enqueued)
+        else:
+            self._announce(batch, enqueued)
 
     async def _ahand_over(self, store: AsyncStore, batch: list[Prepared]) -> Enqueued:
         try:
             return await store.enqueue([job for job, _ in batch])
         except StoreError as error:
             raise self._refusal(batch, error) from error
+
+
+type _Batches = dict[str | None, list[Prepared]]
+
+
+def _jobs_of(batches: _Batches) -> list[NewJob]:
+    return [job for batch in batches.values() for job, _ in batch]
+
+
+def _as_traced(batches: _Batches, jobs: Sequence[NewJob]) -> _Batches:
+    """The batches with these jobs in the place of theirs, which are the same but for metadata."""
+    following = iter(jobs)
+    return {
+        database: [_with_job(result, job, next(following)) for job, result in batch]
+        for database, batch in batches.items()
+    }
+
+
+def _with_job(result: TaskResult[..., Any], job: NewJob, traced: NewJob) -> Prepared:
+    if traced is not job:
+        object.__setattr__(result, "metadata", payload.decode_value(traced.metadata) or {})
+    return traced, result
 
 
 def _is_heard() -> bool:

@@ -13,7 +13,7 @@ from dlq.states import FINISHED
 from dlq.store.tallies import ENDINGS
 from dlq_metrics.figures import Figures
 
-__all__ = ["Events"]
+__all__ = ["Events", "word_of"]
 
 MOST_HELD = 20_000
 """Claims that are remembered at most: those of workers that were lost are never heard of again."""
@@ -71,7 +71,7 @@ class Events:
             self._figures.observe("dlq_runner_batch_jobs", len(reply.claims), alias)
 
     def _settled(self, alias: str, held: _Held, outcome: Outcome) -> None:
-        if word := _word(outcome):
+        if word := word_of(outcome):
             self._figures.count("dlq_runner_outcomes", alias, held.queue, held.task, word)
         if outcome.counted is Counted.INTERRUPTION and outcome.failure is not None:
             reason = outcome.failure.exception.rpartition(".")[2]
@@ -96,7 +96,8 @@ class Events:
             self._held[claim.id, claim.token] = _Held(claim.queue, claim.task, _trace_of(claim))
 
 
-def _word(outcome: Outcome) -> str | None:
+def word_of(outcome: Outcome) -> str | None:
+    """What became of an attempt, as a label says it; None when it counts as none."""
     if outcome.state in FINISHED:
         return ENDINGS[outcome.state]
     return {Counted.ATTEMPT: "retried", Counted.INTERRUPTION: "interrupted"}.get(outcome.counted)

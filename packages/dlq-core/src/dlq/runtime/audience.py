@@ -21,6 +21,7 @@ from dlq.logs import get_logger
 from dlq.middleware import MiddlewareJob, chain, worker_number
 from dlq.result import TaskResult
 from dlq.states import FINISHED
+from dlq.tracing import Ending
 
 __all__ = ["Audience"]
 
@@ -33,7 +34,7 @@ DJANGO = {log_task_started, log_task_finished}
 class Audience:
     """Tells of one attempt. Whatever those who listen raise is logged, and changes nothing."""
 
-    __slots__ = ("_claim", "_result", "_sender", "_task")
+    __slots__ = ("_claim", "_result", "_sender", "_task", "ended")
 
     def __init__(
         self,
@@ -47,6 +48,8 @@ class Audience:
         self._task = task
         self._result = result
         self._sender = sender
+        self.ended: Ending | None = None
+        """Is told first, in the context of the attempt: the others may be told in a thread."""
 
     def hears(self, signal: Signal) -> bool:
         """Whether anybody would notice this signal of an attempt that has not raised."""
@@ -64,13 +67,19 @@ class Audience:
 
     def finished(self, outcome: Outcome, exception: BaseException | None = None) -> None:
         """The attempt has ended like this. To be called while the exception is handled."""
+        self._tell_ended(outcome, exception)
         if exception is not None or self.hears(task_finished):
             self._tell(partial(self._finished, outcome, exception))
 
     async def afinished(self, outcome: Outcome, exception: BaseException | None = None) -> None:
         """``finished`` on an event loop."""
+        self._tell_ended(outcome, exception)
         if exception is not None or self.hears(task_finished):
             await self._atell(task_finished, partial(self._finished, outcome, exception))
+
+    def _tell_ended(self, outcome: Outcome, exception: BaseException | None) -> None:
+        if self.ended is not None:
+            self._tell(partial(self.ended, outcome, exception))
 
     def _started(self) -> None:
         task_started.send_robust(self._sender, task_result=self._result())

@@ -39,6 +39,7 @@ from dlq.runtime.transactions import is_atomic
 from dlq.runtime.verdict import Raised, verdict_on
 from dlq.states import FINISHED, State
 from dlq.task import Task
+from dlq.tracing import running
 from dlq.versions import arguments_of
 
 __all__ = ["Execution", "load", "run_job"]
@@ -179,38 +180,40 @@ class Execution:
 
     def run(self, interrupts: Interrupts) -> Outcome:
         """Do all of it in this thread, and in this ``contextvars.Context``."""
-        self.start()
-        self.audience.started()
-        try:
-            # A coroutine runs on a loop in another thread, and has ``limit``.
+        with running(self.backend.alias, self.claim) as self.audience.ended:
+            self.start()
+            self.audience.started()
             try:
-                text = self.call() if self.is_coroutine else interrupts.call(self, self.call)
-            finally:
-                self.tidy()
-            outcome = self.succeeded(text)
-        except BaseException as exception:
-            # Also SystemExit and KeyboardInterrupt: what a task raises ends the job, not the worker.
-            return self.raised(exception)
-        self.audience.finished(outcome)
-        return outcome
+                # A coroutine runs on a loop in another thread, and has ``limit``.
+                try:
+                    text = self.call() if self.is_coroutine else interrupts.call(self, self.call)
+                finally:
+                    self.tidy()
+                outcome = self.succeeded(text)
+            except BaseException as exception:
+                # Also SystemExit and KeyboardInterrupt: what a task raises ends the job, not the worker.
+                return self.raised(exception)
+            self.audience.finished(outcome)
+            return outcome
 
     async def arun(self) -> Outcome:
         """Do all of it on the event loop that runs here."""
-        self.start()
-        await self.audience.astarted()
-        try:
+        with running(self.backend.alias, self.claim) as self.audience.ended:
+            self.start()
+            await self.audience.astarted()
             try:
-                text = await self.acall()
-            finally:
-                self.tidy()
-            outcome = self.succeeded(text)
-        except BaseException as exception:
-            # Also SystemExit and KeyboardInterrupt, which would end the loop, and a cancellation of its own.
-            outcome = self.judge(exception)
-            await self.audience.afinished(outcome, exception)
+                try:
+                    text = await self.acall()
+                finally:
+                    self.tidy()
+                outcome = self.succeeded(text)
+            except BaseException as exception:
+                # Also SystemExit and KeyboardInterrupt, which would end the loop, and a cancellation of its own.
+                outcome = self.judge(exception)
+                await self.audience.afinished(outcome, exception)
+                return outcome
+            await self.audience.afinished(outcome)
             return outcome
-        await self.audience.afinished(outcome)
-        return outcome
 
     def start(self) -> None:
         """Start the clock."""
