@@ -1,6 +1,9 @@
-"""A site that is observed: its spans are written to a file."""
+"""Sites that are observed: one writes its spans to a file, one reports failures as the documentation has it."""
 
 from __future__ import annotations
+
+import sys
+from importlib import import_module
 
 from django.apps import AppConfig
 from opentelemetry import trace
@@ -21,3 +24,11 @@ class Traced(AppConfig):
         # So rarely that only the end of a worker can be what sends them.
         provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=600_000))
         trace.set_tracer_provider(provider)
+
+
+class Reporting(AppConfig):
+    name = "project"
+
+    def ready(self) -> None:
+        sys.path.insert(0, str(traces()))
+        import_module("reporting")  # The test has put it there.
