@@ -5,7 +5,11 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +91,17 @@ def test_the_unit_of_systemd_waits_longer_than_a_runner_takes_to_stop() -> None:
     assert int(service["TimeoutStopSec"]) > NEEDED
     assert service["TimeoutStartSec"] == "infinity"
     assert int(service["WatchdogSec"]) > 2
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
+def test_systemd_accepts_its_unit(tmp_path: Path) -> None:
+    (text,) = blocks(under("deploying", "systemd"), "ini")
+    # What must exist when systemd reads it: a user, a folder and a program.
+    text = text.replace("/srv/mysite/.venv/bin/python", sys.executable).replace("/srv/mysite", str(tmp_path))
+    (unit := tmp_path / "dlq.service").write_text(text.replace("User=mysite", "User=root"))
+    verify = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert (done.returncode, "dlq.service" in done.stderr) == (0, False), done.stderr
 
 
 def test_supervisor_waits_longer_than_a_runner_takes_to_stop() -> None:
