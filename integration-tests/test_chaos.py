@@ -26,7 +26,8 @@ def test_whatever_happens_no_job_is_lost_and_none_is_completed_twice(
     with django_db_blocker.unblock():
         result = run(store, 1, 2, tmp_path, kinds=FAULTS[store], told=print)
     assert result.complaints == []
-    assert len(result.accepted) > 10
+    assert len(result.faults) == 2
+    assert result.accepted
 
 
 def test_a_seed_repeats_its_plan_and_each_kind_gets_its_turn() -> None:

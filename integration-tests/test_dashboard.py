@@ -193,10 +193,12 @@ def test_every_page_is_fit_for_all_readers_and_screens(dashboard: Dashboard, ven
     site, page = dashboard.site, dashboard.page
     failed = site.enqueue(tasks.fail, "x" * 300)
     site.enqueue(tasks.noop.using(run_after=timedelta(days=1)), "y" * 300)
-    site.start({"*": 1}, INSTALLED_APPS=["dlq", "dlq_db", "dlq_redis"])
+    limited = tasks.noop.using(queue="nobodys", concurrency={"key": "account:" + "z" * 200, "limit": 1})
+    waiting = [site.enqueue(limited, "z") for _ in range(2)][-1]
+    site.start({"default": 1}, INSTALLED_APPS=["dlq", "dlq_db", "dlq_redis"])
     site.settled(failed)
     paths = ["", "jobs/", f"jobs/{failed}/", f"jobs/{failed}/copy/", "failures/", "workers/", "schedules/"]
-    paths.append("queue/?name=default")
+    paths += ["queue/?name=default", "limits/", f"jobs/{waiting}/"]
     found: dict[str, Any] = {}
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

@@ -86,22 +86,27 @@ def run_one(name: str, arguments: list[str]) -> int:
         return servers.run(command, environment)
 
 
+PROCESSES = "integration-tests"
 CONTRACTS = ("packages/dlq-db/tests/test_contract.py", "packages/dlq-redis/tests/test_contract.py")
 """The contract of stores on every server: most of all tests that have no processes of their own."""
 
 
-def share_of(name: str, names: Sequence[str]) -> list[str]:
-    """What an environment leaves out when all run.
+def shares(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """What is run when all run: environments, each with arguments of pytest; the long ones first, so that none of them
+    is left to run alone at the end.
 
-    Real processes run in the newest alone, and the contract on servers in the oldest and the newest: these take longer
-    than all others together, and what changes with the versions of Python and Django shows in the others too.
-    ``DLQ_TEST_PROCESSES`` names other environments for the processes, or ``all``.
+    Tests with real processes run in the newest environment alone, beside its others, and the contract on servers in the
+    oldest and the newest: these take longer than all others together, and what changes with the versions of Python and
+    Django shows in the others too. ``DLQ_TEST_PROCESSES`` names other environments for the processes, or ``all``.
     """
     asked = os.environ.get("DLQ_TEST_PROCESSES", names[-1]).split()
-    left_out = [] if name in asked or asked == ["all"] else ["integration-tests"]
-    if name not in (names[0], names[-1]):
-        left_out += CONTRACTS
-    return [f"--ignore={path}" for path in left_out]
+    for name in reversed(names):
+        if name in asked or asked == ["all"]:
+            yield name, [PROCESSES]
+    ends = {names[0], names[-1]}
+    for name in sorted(names, key=lambda name: name not in ends):
+        left_out = [PROCESSES, *(CONTRACTS if name not in ends else ())]
+        yield name, [f"--ignore={path}" for path in left_out]
 
 
 def run_all(names: Sequence[str], arguments: list[str]) -> int:
@@ -109,19 +114,18 @@ def run_all(names: Sequence[str], arguments: list[str]) -> int:
     # One after the other, before they run beside each other: what is missing is made and fetched once.
     for name in names:
         prepare(name)
-    servers.fetch([*servers.RECIPES, *servers.ON_DEMAND])
-    servers.have_browser()
+    servers.fetch(servers.RECIPES)
     statuses, count = dict[str, int](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="dlq-reports-") as folder:
-        runs = [Run(name, arguments or share_of(name, names), Path(folder)) for name in names]
-        # The long ones first, so that none of them is left to run alone at the end.
-        for run in in_turns(sorted(runs, key=lambda run: len(run.arguments)), at_a_time()):
-            print(f"\n{run.name} {' '.join(run.arguments)}\n{run.output}", flush=True)
-            statuses[run.name] = run.status or 0
+        chosen = [(name, arguments) for name in names] if arguments else shares(names)
+        runs = [Run(*share, Path(folder) / str(number)) for number, share in enumerate(chosen)]
+        for run in in_turns(runs, at_a_time()):
+            print(f"\n{run.title}\n{run.output}", flush=True)
+            statuses[run.title] = run.status or 0
             count += outcome(run.report)
     print()
-    for name, status in sorted(statuses.items()):
-        print(f"{name}: {'ok' if status == 0 else f'exit status {status}'}")
+    for title, status in sorted(statuses.items()):
+        print(f"{title}: {'ok' if status == 0 else f'exit status {status}'}")
     print(f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped")
     return max(statuses.values())
 
@@ -135,12 +139,13 @@ def at_a_time() -> int:
 class Run:
     """The tests in one environment, beside those in others: this program again, with servers of its own."""
 
-    def __init__(self, name: str, arguments: list[str], folder: Path) -> None:
-        """``folder`` is for what it leaves."""
+    def __init__(self, name: str, arguments: list[str], leaves: Path) -> None:
+        """``leaves`` is what the names of its files begin with."""
         self.name = name
         self.arguments = arguments
-        self.report = folder / f"{name}.xml"
-        self._log = folder / f"{name}.log"
+        self.title = f"{name} {' '.join(arguments)}"
+        self.report = leaves.with_suffix(".xml")
+        self._log = leaves.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -10,6 +10,7 @@ from django.test import Client
 
 from dlq import Failure, QueueBackend
 from dlq.job import Outcome
+from dlq.store.schedules import Proposal, Schedule
 from dlq.testing.contract.builders import add, after, claim_one, register
 
 BASE = "/admin/dlq_admin/dashboard/"
@@ -43,3 +44,10 @@ def fail(backend: QueueBackend, exception: str = "builtins.ValueError", **fields
     failed = Outcome.failed(claimed, Failure(exception=exception, traceback=traceback))
     backend.store.exchange(worker, [failed], [], 0, now=after(5))
     return id
+
+
+def schedule(key: str, **fields: Any) -> Proposal:
+    """A schedule that fires in a minute."""
+    plain: dict[str, Any] = {"rule": "0 12 * * *", "words": "every day at 12:00", "task": "shop.noon"}
+    made = Schedule(key=key, queue="q", payload="[[],{}]", **{**plain, **fields})
+    return Proposal(schedule=made, due_at=after(60), look_at=after(60))

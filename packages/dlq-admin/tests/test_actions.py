@@ -18,7 +18,7 @@ from dlq.job import NewJob
 from dlq.testing.contract.builders import NOON, add, add_many, claim_one, one_of_each, register, state_of
 from dlq.workers import Order
 
-from .browsing import BASE, fail, html, log_in
+from .browsing import BASE, fail, html, log_in, schedule
 
 POSTS: list[tuple[str, str, dict[str, str]]] = [
     ("retry_job", "jobs/act/", {"action": "retry"}),
@@ -29,6 +29,8 @@ POSTS: list[tuple[str, str, dict[str, str]]] = [
     ("clear_queue", "queue/act/", {"action": "clear", "name": "default"}),
     ("control_worker", "workers/act/", {"order": "quiet", "target": "worker-1"}),
     ("control_worker", "workers/act/", {"order": "stop", "target": "worker-1"}),
+    ("disable_schedule", "schedule/act/", {"action": "disable", "key": "nightly"}),
+    ("remove_schedule", "schedule/act/", {"action": "remove", "key": "nightly"}),
 ]
 ROLES = sorted({permission for permission, _, _ in POSTS} | {"copy_job"})
 
@@ -53,6 +55,7 @@ def test_each_action_takes_its_permission_and_no_other(
     memory: MemoryBackend, role: str | None, permission: str, address: str, data: dict[str, str]
 ) -> None:
     register(memory.store, "worker-1", "runner-1")
+    memory.schedules.put([schedule("nightly")])
     id = fail(memory)
     client = log_in("view_dashboard", *([role] if role else []))
     before = memory.store.get([id])
@@ -64,6 +67,7 @@ def test_each_action_takes_its_permission_and_no_other(
         assert memory.store.get([id]) == before
         assert not QueueInfo("default").paused
         assert order_of(memory) is Order.WORK
+        assert memory.schedules.get(["nightly"])[0].enabled
         assert not LogEntry.objects.exists()
 
 
@@ -82,7 +86,9 @@ def test_a_copy_takes_its_permission(memory: MemoryBackend, reader: Client) -> N
 
 def test_readers_are_shown_no_buttons(memory: MemoryBackend, reader: Client) -> None:
     id = fail(memory)
-    for page in ("jobs/", f"jobs/{id}/", "failures/", "workers/", "queue/?name=default"):
+    memory.schedules.put([schedule("nightly")])
+    pages = ("jobs/", f"jobs/{id}/", "failures/", "workers/", "queue/?name=default", "schedule/?key=nightly")
+    for page in pages:
         assert 'name="action"' not in html(reader, page)
         assert 'name="order"' not in html(reader, page)
 
@@ -327,3 +333,53 @@ def test_a_page_says_that_its_store_is_down_when_it_acts(memory: MemoryBackend, 
 
         patch.setattr(MemoryStore, "get", down)
         assert post(admin, "jobs/act/", action="cancel", id=ids, confirmed="1").status_code == 503
+
+
+# --- Schedules ---
+
+
+def test_a_schedule_is_disabled_once_that_is_confirmed(backend: QueueBackend, admin: Client) -> None:
+    backend.schedules.put([schedule("nightly", static=True)])
+    assert "Disable…" in html(admin, "schedule/", key="nightly")
+    data = {"action": "disable", "key": "nightly"}
+    assert "dlq_cron.enable" in post(admin, "schedule/act/", **data).content.decode()
+    assert backend.schedules.get(["nightly"])[0].enabled
+    post(admin, "schedule/act/", **data, confirmed="1")
+    assert not backend.schedules.get(["nightly"])[0].enabled
+    assert "Disable…" not in html(admin, "schedule/", key="nightly")
+    post(admin, "schedule/act/", **data, confirmed="1")
+    (entry,) = LogEntry.objects.all()
+    assert (entry.object_id, entry.change_message) == ("schedule:default:nightly", "Disabled")
+
+
+def test_a_schedule_made_while_the_site_ran_is_removed(backend: QueueBackend, admin: Client) -> None:
+    backend.schedules.put([schedule("nightly")])
+    assert "Remove…" in html(admin, "schedule/", key="nightly")
+    data = {"action": "remove", "key": "nightly"}
+    post(admin, "schedule/act/", **data)
+    assert backend.schedules.get(["nightly"])
+    post(admin, "schedule/act/", **data, confirmed="1")
+    assert not backend.schedules.get(["nightly"])
+    assert LogEntry.objects.get().change_message == "Removed"
+    assert post(admin, "schedule/act/", **data, confirmed="1").status_code == 404
+
+
+def test_a_schedule_in_code_is_not_removed(backend: QueueBackend, admin: Client) -> None:
+    backend.schedules.put([schedule("nightly", static=True)])
+    assert "Remove…" not in html(admin, "schedule/", key="nightly")
+    data = {"action": "remove", "key": "nightly", "confirmed": "1"}
+    response = admin.post(BASE + "schedule/act/", data, follow=True)
+    assert b"which alone may remove it" in response.content
+    assert backend.schedules.get(["nightly"])
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "data", [{"action": "explode", "key": "nightly"}, {"action": "remove", "key": "\0"}, {"action": "remove"}]
+)
+def test_a_forged_change_of_a_schedule_is_refused(
+    backend: QueueBackend, admin: Client, data: dict[str, str]
+) -> None:
+    backend.schedules.put([schedule("nightly")])
+    assert post(admin, "schedule/act/", **data, confirmed="1").status_code == 404
+    assert backend.schedules.get(["nightly"])

@@ -17,11 +17,10 @@ from dlq import MemoryBackend, QueueBackend, State, StoreUnavailable
 from dlq.ids import new_job_id
 from dlq.job import NewJob
 from dlq.store import MemoryInspector
-from dlq.store.schedules import Proposal, Schedule
-from dlq.testing.contract.builders import NOON, add, add_many, after, one_of_each, register
+from dlq.testing.contract.builders import NOON, add, add_many, one_of_each, register
 from dlq.testing.contract.limiting import slot
 
-from .browsing import BASE, fail, html, log_in
+from .browsing import BASE, fail, html, log_in, schedule
 
 PAGES = ["", "jobs/", "failures/", "workers/", "limits/", "schedules/", "queue/?name=mail"]
 NASTY = "<script>alert('x')</script>\"&{{ 7|add:7 }}"
@@ -119,12 +118,6 @@ def test_failures_are_grouped(backend: QueueBackend, admin: Client) -> None:
     page = html(admin, "failures/")
     assert "4 failed jobs" in page
     assert page.index("shop.errors.Bounced") < page.index("builtins.ValueError")
-
-
-def schedule(key: str, **fields: str) -> Proposal:
-    plain = {"rule": "0 12 * * *", "words": "every day at 12:00", "task": "shop.noon"}
-    made = Schedule(key=key, queue="q", payload="[[],{}]", **{**plain, **fields})
-    return Proposal(schedule=made, due_at=after(60), look_at=after(60))
 
 
 def test_schedules_are_listed_and_shown(backend: QueueBackend, admin: Client) -> None:

@@ -31,6 +31,8 @@ class Dashboard(models.Model):
             ("pause_queue", _("Can pause and resume queues")),
             ("clear_queue", _("Can clear queues")),
             ("control_worker", _("Can quiet and stop workers")),
+            ("disable_schedule", _("Can disable schedules")),
+            ("remove_schedule", _("Can remove schedules")),
         ]
 
     def __str__(self) -> str:

@@ -8,7 +8,18 @@ from typing import NamedTuple
 from django.http import HttpResponse
 from django.urls import URLPattern, path
 
-from dlq_admin.views import acting, copying, failures, jobs, limits, overview, queues, schedules, workers
+from dlq_admin.views import (
+    acting,
+    copying,
+    failures,
+    jobs,
+    limits,
+    overview,
+    queues,
+    rescheduling,
+    schedules,
+    workers,
+)
 
 __all__ = ["ROUTES", "Route", "make_path"]
 
@@ -39,6 +50,7 @@ ROUTES = [
     Route("jobs/<uuid:id>/copy/", copying.copy, "dlq_copy"),
     Route("queue/act/", acting.on_queue, "dlq_act_on_queue"),
     Route("workers/act/", acting.on_workers, "dlq_act_on_workers"),
+    Route("schedule/act/", rescheduling.on_schedule, "dlq_act_on_schedule"),
 ]
 
 

@@ -10,7 +10,7 @@ from dlq_admin.queries import schedules_of
 from dlq_admin.showing import call_of
 from dlq_admin.visit import Visit
 
-__all__ = ["listed", "show"]
+__all__ = ["find", "listed", "show"]
 
 PAGE = 100
 FIRES = 30
@@ -31,17 +31,24 @@ def listed(visit: Visit) -> HttpResponse:
 
 def show(visit: Visit) -> HttpResponse:
     """One schedule with what it has fired."""
-    key = visit.request.GET.get("key", "").replace("\0", "")[:255]
-    schedules = visit.backend.schedules
-    found = schedules.get([key])
-    if not found:
-        raise Http404(_("There is no schedule called “%(key)s”.") % {"key": key})
-    record: ScheduleRecord = found[0]
+    record = find(visit, visit.request.GET.get("key", ""))
     return visit.page(
         "schedule",
-        key,
+        record.key,
         record=record,
         schedule=record.schedule,
         payload=call_of(record.schedule.task, record.schedule.payload),
-        fires=schedules.history(FIRES, key=key),
+        fires=visit.backend.schedules.history(FIRES, key=record.key),
     )
+
+
+def find(visit: Visit, named: str) -> ScheduleRecord:
+    """The schedule with this key.
+
+    Raises Http404.
+    """
+    key = named.replace("\0", "")[:255]
+    found = visit.backend.schedules.get([key])
+    if not found:
+        raise Http404(_("There is no schedule called “%(key)s”.") % {"key": key})
+    return found[0]
