@@ -21,6 +21,11 @@ type Install = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
+def no_dashboard(settings: Settings) -> None:
+    settings.DLQ_IGNORE_APPS = ["dlq_admin"]  # Its task implies a queue.
+
+
+@pytest.fixture(autouse=True)
 def nothing_contributed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(implied, "_contributed", {})
 

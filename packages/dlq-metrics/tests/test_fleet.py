@@ -13,12 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from dlq.errors import StoreUnavailable
 from dlq.states import State
 from dlq.store import QueueCounts, Total
-from dlq.store.schedules import Schedule, ScheduleRecord
+from dlq.store.schedules import Fired, Schedule, ScheduleRecord
 from dlq.testing.contract.builders import NOON, after, runner_info, worker_info
 from dlq_metrics import fleet as fleet_module
 from dlq_metrics.definitions import BY_NAME, FLEET, MOST_SERIES, OTHER, RUNNER
 from dlq_metrics.exposition import exposed
 from dlq_metrics.figures import Figures
+from dlq_metrics.fires import Fires
 from dlq_metrics.fleet import Fleet, Seen
 from dlq_metrics.gauges import Snapshot
 
@@ -55,6 +56,7 @@ SNAPSHOT = Snapshot(
             last_due_at=NOON,
         )
     ],
+    fires=Fires({("nightly", Fired.MISSED): 2}, {"nightly": after(5)}),
     skew=-0.25,
 )
 
@@ -98,6 +100,8 @@ def test_a_snapshot_is_told_as_it_is() -> None:
         "dlq_schedule_fires_total:default:nightly": 3,
         "dlq_schedule_last_due_timestamp_seconds:default:nightly": NOON.timestamp(),
         "dlq_schedule_next_due_timestamp_seconds:default:nightly": after(60).timestamp(),
+        "dlq_schedule_recent_fires:default:missed:nightly": 2,
+        "dlq_schedule_last_success_timestamp_seconds:default:nightly": after(5).timestamp(),
         "dlq_clock_skew_seconds:default": -0.25,
     }
     assert values | expected == values

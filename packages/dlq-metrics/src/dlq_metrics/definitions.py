@@ -101,6 +101,18 @@ FLEET = (
         "The next due time.",
         ("backend", "schedule"),
     ),
+    Metric(
+        "dlq_schedule_recent_fires",
+        "gauge",
+        "Of the latest due times of the backend, those with this outcome.",
+        ("backend", "schedule", "outcome"),
+    ),
+    Metric(
+        "dlq_schedule_last_success_timestamp_seconds",
+        "gauge",
+        "When a job of the schedule last succeeded.",
+        ("backend", "schedule"),
+    ),
     Metric("dlq_clock_skew_seconds", "gauge", "The store's clock less that of this machine.", ("backend",)),
 )
 """What a store knows; any process may ask for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from dlq.backend import queue_backend
@@ -15,6 +15,7 @@ from dlq.store import QueueCounts, Total
 from dlq.store.schedules import ScheduleRecord
 from dlq.store.tallies import ENDINGS
 from dlq.workers import RunnerInfo
+from dlq_metrics.fires import MOST_FIRES, Fires, Successes
 
 __all__ = ["Sample", "Snapshot", "read", "samples_of"]
 
@@ -31,6 +32,7 @@ class Snapshot:
     totals: Sequence[Total]
     runners: Sequence[RunnerInfo]
     schedules: Sequence[ScheduleRecord] = ()
+    fires: Fires = field(default_factory=Fires)
     skew: float | None = None
     """Seconds by which the store's clock is ahead of ours; None where that cannot be asked for."""
     seconds: float = 0.0
@@ -56,6 +58,7 @@ def read(alias: str) -> Snapshot:
         totals=backend.inspector.totals(),
         runners=backend.inspector.runners(),
         schedules=schedules,
+        fires=_fires(alias, schedules),
         skew=skew,
         seconds=time.monotonic() - began,
     )
@@ -70,6 +73,18 @@ def _schedules(alias: str) -> tuple[list[ScheduleRecord], float | None]:
     now = schedules.clock()
     after = datetime.now(UTC)
     return schedules.listed(MOST_SCHEDULES), (now - (before + (after - before) / 2)).total_seconds()
+
+
+_successes: dict[str, Successes] = {}
+"""By backend."""
+
+
+def _fires(alias: str, schedules: Sequence[ScheduleRecord]) -> Fires:
+    if not schedules:
+        return Fires()
+    backend, known = queue_backend(alias), _successes.setdefault(alias, Successes())
+    keys = {each.key for each in schedules}
+    return known.fires(backend.schedules.history(MOST_FIRES), keys, backend.store.get)
 
 
 type Sample = tuple[str, tuple[str, ...], float]
@@ -88,6 +103,10 @@ def samples_of(snapshot: Snapshot) -> Iterator[Sample]:
         yield from _of_queue(alias, queue)
     yield from _of_runners(snapshot)
     yield from _of_schedules(alias, snapshot.schedules)
+    for (key, outcome), number in snapshot.fires.outcomes.items():
+        yield "dlq_schedule_recent_fires", (alias, key, outcome.value), number
+    for key, at in snapshot.fires.succeeded.items():
+        yield "dlq_schedule_last_success_timestamp_seconds", (alias, key), at.timestamp()
 
 
 def _of_total(alias: str, total: Total) -> Iterator[Sample]:
