@@ -184,7 +184,7 @@ class TestData:
         id = add(store, run_after=run_after)
         (job,) = store.get([id])
         assert (job.run_after, job.enqueued_at) == (run_after, NOON)
-        assert abs((DatabaseSchedules(store).clock() - store.enqueue([new_job()])).total_seconds()) < 60
+        assert abs((DatabaseSchedules(store).clock() - store.enqueue([new_job()]).at).total_seconds()) < 60
         assert store.look("nobody", 10).promoted == 1
 
 

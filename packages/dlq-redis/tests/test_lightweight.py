@@ -85,7 +85,7 @@ def test_a_queue_that_is_paused_stays_paused_for_as_long_as_it_was_to_be(
     assert paused["empty"].paused_until is None
     left = paused["email"].paused_until
     assert left is not None
-    assert 0 < (left - store.enqueue([])).total_seconds() <= 60
+    assert 0 < (left - store.enqueue([]).at).total_seconds() <= 60
     assert arguments_in_order(store, "email") == []
 
 

@@ -14,7 +14,7 @@ class Dashboard(models.Model):
     No table belongs to it, so it costs no migration, and its permissions exist whatever store there is.
     """
 
-    id = models.CharField(primary_key=True, max_length=400)
+    id = models.TextField(primary_key=True)
 
     class Meta:
         """One permission for each action; whoever has the first alone may read."""
