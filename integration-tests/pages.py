@@ -32,7 +32,7 @@ from textwrap import dedent
 __all__ = ["Block", "Workshop", "blocks_of", "clean_environment", "readers"]
 
 _FENCE = re.compile(
-    r"^(?:<!-- not run: (?P<why>[^\n]+?) -->\n+)?(?P<indent> *)```(?P<language>[a-z]*)\n(?P<text>.*?)^(?P=indent)```$",
+    r"^(?:<!-- not run: (?P<why>[^\n]+?) -->\n+)?(?P<indent> *)```(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
 _FILE = re.compile(r"(?:# |<!-- )(?P<name>[\w./-]+\.(py|toml|yaml|yml|ini|json|html))(?: -->|:.*)?\n")
@@ -66,7 +66,8 @@ def blocks_of(page: Path) -> Iterator[Block]:
     """The blocks of a page, in their order."""
     text = page.read_text()
     for found in _FENCE.finditer(text):
-        # A language in braces is a directive of Sphinx, which matches no fence here.
+        if found["language"].startswith("{"):
+            continue  # A directive of Sphinx.
         line = text.count("\n", 0, found.start("text")) + 1
         yield Block(found["language"], dedent(found["text"]), line, found["why"])
 
