@@ -259,6 +259,7 @@ class TestMariaDB:
         worker = register(store)
         for _ in range(10):
             add_many(store, 1000)
+        self._renew_figures(store)
         inspector = DatabaseInspector(store)
         searches: list[Callable[[], object]] = [
             lambda: store.exchange(worker, [], ["default"], 10),
@@ -268,10 +269,19 @@ class TestMariaDB:
             lambda: store.held("worker-1", 10),
             lambda: store.reconcile(worker, []),
         ]
+        read = []
         for search in searches:
             before = self._rows_read(store)
             search()
-            assert self._rows_read(store) - before < 300
+            read.append(self._rows_read(store) - before)
+        assert max(read) < 300, read
+
+    def _renew_figures(self, store: DatabaseStore) -> None:
+        """Those that the planner goes by, which the server renews by itself, but some seconds later."""
+        with store.connection.cursor() as cursor:
+            for table in ("dlq_live", "dlq_job"):
+                cursor.execute(f"ANALYZE TABLE {table}")
+                cursor.fetchall()
 
     def _rows_read(self, store: DatabaseStore) -> int:
         with store.connection.cursor() as cursor:
