@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from dlq.job import NewJob, Outcome
+from dlq.limits import Limits, Slot
 from dlq.states import State
 from dlq.store.base import Store
 from dlq.testing.contract.builders import (
@@ -172,6 +173,18 @@ class Deduplicating:
         assert _put(store, unique_job(until="started")) == [second.id]
         assert sorted(claim_ids(store, worker)) == sorted([first.id, second.id])
         assert _put(store, unique_job(until="started")) == [None]
+
+    def test_with_a_limit_of_one_more_waits_while_one_runs_and_never_two_run(
+        self, store: Store, worker: WorkerRef
+    ) -> None:
+        limits = Limits(slot=Slot(key="account:1", limit=1))
+        first, second, third = (unique_job(until="started", limits=limits) for _ in range(3))
+        assert _put(store, first) == [None]
+        running = claim_one(store, worker)
+        assert _put(store, second, third) == [None, second.id]
+        assert (state_of(store, second.id), claim_ids(store, worker)) == (State.BLOCKED, [])
+        settle(store, worker, OUTCOMES["succeeded"](running))
+        assert claim_ids(store, worker) == [second.id]
 
     def test_a_duplicate_is_pruned_as_cancelled_jobs_are(self, store: Store) -> None:
         first, second = unique_job(), unique_job()
