@@ -40,6 +40,13 @@ def test_every_page_shows_jobs_in_every_state(backend: QueueBackend, admin: Clie
     html(admin, page)
 
 
+def test_jobs_of_each_state_are_found_by_it(backend: QueueBackend, admin: Client) -> None:
+    jobs = one_of_each(backend.store, register(backend.store, "worker-1", "runner-1"))
+    for state, id in jobs.items():
+        page = html(admin, f"jobs/?state={state.label}")
+        assert [str(other) in page for other in jobs.values()] == [other == id for other in jobs.values()]
+
+
 def test_the_overview_shows_queues_workers_and_failures(backend: QueueBackend, admin: Client) -> None:
     fail(backend, queue="mail", task="shop.tasks.send")
     add_many(backend.store, 1_234, queue="reports")
